@@ -1,0 +1,68 @@
+package oauth
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"strings"
+	"time"
+
+	"perch/domain/client"
+	"perch/domain/secret"
+	"perch/domain/xapp"
+)
+
+// AuthorizationTTL is how long a user may take at X.
+const AuthorizationTTL = 10 * time.Minute
+
+// An Authorization is a sign-in that is under way between the redirect to X and
+// X's callback. It remembers both sides: what Perch asked of X, and what the
+// client application asked of Perch.
+type Authorization struct {
+	ID       string     // digest of the state sent to X
+	Verifier secret.Box // of Perch's own challenge to X
+	Browser  string     // digest of the cookie that binds the browser
+	XApp     xapp.ID
+	Expires  time.Time
+
+	App       client.AppID
+	Redirect  string // the client's redirect URI, already matched
+	State     string // the client's state, given back untouched
+	Challenge string // the client's S256 code challenge
+	Scopes    Scopes
+}
+
+// VerifierLabel is the kind of box an authorization holds.
+const VerifierLabel = "authorization.verifier"
+
+// Label is what the verifier is sealed under.
+func (a Authorization) Label() string { return secret.Label(VerifierLabel, a.ID, string(a.App)) }
+
+// Digest names a random value without keeping it.
+func Digest(value string) string {
+	sum := sha256.Sum256([]byte(value))
+	return hex.EncodeToString(sum[:])
+}
+
+// Challenge is the S256 code challenge of a verifier (RFC 7636 section 4.2).
+func Challenge(verifier string) string {
+	sum := sha256.Sum256([]byte(verifier))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// IsChallenge reports whether s can be an S256 code challenge.
+func IsChallenge(s string) bool {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	return err == nil && len(b) == sha256.Size
+}
+
+// IsVerifier reports whether s is a code verifier (RFC 7636 section 4.1).
+func IsVerifier(s string) bool {
+	if len(s) < 43 || len(s) > 128 {
+		return false
+	}
+	return strings.IndexFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') &&
+			!strings.ContainsRune("-._~", r)
+	}) < 0
+}

@@ -1,0 +1,168 @@
+// Package oauth holds what OAuth 2.0 leaves us to keep about X: grants, their
+// scopes, and authorizations that are under way.
+package oauth
+
+import (
+	"time"
+
+	"perch/domain/client"
+	"perch/domain/fault"
+	"perch/domain/secret"
+	"perch/domain/user"
+	"perch/domain/xapp"
+)
+
+// GrantID names a grant.
+type GrantID string
+
+// State says how far a grant can be relied on.
+type State string
+
+// An active grant works as far as we know. X has refused a suspect one, which
+// may be X's fault: its tokens stay and it is tried again from time to time.
+// A revoked grant has no tokens; the user must connect again.
+const (
+	Active  State = "active"
+	Suspect State = "suspect"
+	Revoked State = "revoked"
+)
+
+// Margin is how much longer an access token must be good to be called fresh.
+const Margin = time.Minute
+
+// A Lease is the right to refresh a grant. It ends by itself.
+type Lease struct {
+	Holder string
+	Until  time.Time
+}
+
+// A Grant is one user's permission for one client application to act on X
+// through one X App.
+//
+// Tokens are sealed: a grant may be stored, copied and listed freely.
+// Methods return the changed grant and leave the receiver as it was.
+type Grant struct {
+	ID         GrantID
+	App        client.AppID
+	XApp       xapp.ID
+	User       user.User
+	Scopes     Scopes
+	State      State
+	Access     secret.Box
+	Refresh    secret.Box // empty where X gave none
+	Expires    time.Time  // of the access token
+	Generation int64      // how many token pairs came before this one
+	Failures   int        // refreshes X refused since the last one that worked
+	Retry      time.Time  // no refresh before this, while suspect
+	Lease      Lease
+	Created    time.Time
+	Updated    time.Time
+	Version    int64 // set by the vault; see ports.TokenVault.Swap
+}
+
+// The kinds of box a grant holds; part of their labels.
+const (
+	AccessLabel  = "grant.access"
+	RefreshLabel = "grant.refresh"
+)
+
+// Label is what a box of the grant is sealed under.
+func (g Grant) Label(kind string) string {
+	return secret.Label(kind, string(g.ID), string(g.App))
+}
+
+// Fresh reports whether the access token is good for at least Margin.
+func (g Grant) Fresh(now time.Time) bool { return now.Add(Margin).Before(g.Expires) }
+
+// Usable reports whether X should still accept the access token.
+func (g Grant) Usable(now time.Time) bool { return !g.Access.Empty() && now.Before(g.Expires) }
+
+// Leased reports whether somebody holds the grant's lease at now.
+func (g Grant) Leased(now time.Time) bool { return g.Lease.Holder != "" && now.Before(g.Lease.Until) }
+
+// Acquire leases g to holder until now+ttl. It returns fault.Conflict while
+// another holder's lease is running, and fault.Forbidden where there is nothing
+// to refresh with.
+func (g Grant) Acquire(holder string, now time.Time, ttl time.Duration) (Grant, error) {
+	switch {
+	case g.State == Revoked:
+		return Grant{}, ErrRevoked()
+	case g.Refresh.Empty():
+		return Grant{}, fault.New(fault.Forbidden, "the access token has expired and X gave no refresh token; "+
+			"the user must connect again, with the scope offline.access").Named("grant-expired")
+	case g.Leased(now) && g.Lease.Holder != holder:
+		return Grant{}, fault.New(fault.Conflict, "the grant is being refreshed; try again in a moment").
+			Named("grant-busy").After(g.Lease.Until.Sub(now))
+	case g.State == Suspect && now.Before(g.Retry):
+		return Grant{}, fault.New(fault.Unavailable, "X refused to refresh this grant; it is tried again shortly. "+
+			"If this lasts, the user must connect again").Named("grant-suspect").After(g.Retry.Sub(now))
+	}
+	g.Lease = Lease{Holder: holder, Until: now.Add(ttl)}
+	return g, nil
+}
+
+// ErrRevoked says that a grant has ended and what to do.
+func ErrRevoked() error {
+	return fault.New(fault.Forbidden, "the grant is revoked; the user must connect again").Named("grant-revoked")
+}
+
+// A Pair is what X gave: sealed tokens and what it said of them.
+type Pair struct {
+	Access  secret.Box
+	Refresh secret.Box // empty: X gave none, the old one stays
+	Scopes  Scopes     // empty: unchanged
+	Expires time.Time
+}
+
+// Renew puts a new pair in place, ends the lease and any suspicion.
+func (g Grant) Renew(p Pair, now time.Time) Grant {
+	g.Access, g.Expires = p.Access, p.Expires
+	if !p.Refresh.Empty() {
+		g.Refresh = p.Refresh
+	}
+	if p.Scopes != "" {
+		g.Scopes = p.Scopes
+	}
+	g.State, g.Failures, g.Retry, g.Lease = Active, 0, time.Time{}, Lease{}
+	g.Generation++
+	g.Updated = now
+	return g
+}
+
+// Reconnect replaces the pair after a new consent: nothing of the old one stays.
+func (g Grant) Reconnect(u user.User, p Pair, now time.Time) Grant {
+	g.User, g.Refresh, g.Scopes = u, p.Refresh, p.Scopes
+	return g.Renew(p, now)
+}
+
+// Doubt ends the lease and makes the grant suspect: X refused the refresh. The
+// tokens stay. Each refusal doubles the time until the next try, up to an hour.
+func (g Grant) Doubt(now time.Time) Grant {
+	wait := time.Hour
+	if g.Failures < 7 {
+		wait = 30 * time.Second << g.Failures
+	}
+	g.State, g.Failures, g.Retry, g.Lease = Suspect, g.Failures+1, now.Add(wait), Lease{}
+	g.Updated = now
+	return g
+}
+
+// Release ends the lease and changes nothing else.
+func (g Grant) Release() Grant {
+	g.Lease = Lease{}
+	return g
+}
+
+// Stale marks the access token as no longer accepted by X.
+func (g Grant) Stale(now time.Time) Grant {
+	g.Expires, g.Updated = now, now
+	return g
+}
+
+// Revoke ends the grant and drops its tokens.
+func (g Grant) Revoke(now time.Time) Grant {
+	g.State, g.Access, g.Refresh, g.Lease = Revoked, "", "", Lease{}
+	g.Failures, g.Retry = 0, time.Time{}
+	g.Expires, g.Updated = now, now
+	return g
+}

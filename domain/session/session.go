@@ -1,0 +1,91 @@
+// Package session describes what a browser holds after a sign-in: credentials
+// of Perch, never of X.
+package session
+
+import (
+	"time"
+
+	"perch/domain/client"
+	"perch/domain/fault"
+	"perch/domain/oauth"
+	"perch/domain/user"
+)
+
+// How long the parts of a session last.
+const (
+	CodeTTL    = 60 * time.Second    // an authorization code
+	AccessTTL  = 10 * time.Minute    // an access token
+	SessionTTL = 30 * 24 * time.Hour // a session that is not used
+	KeyTTL     = 30 * 24 * time.Hour // a signing key signs
+)
+
+// ID names a session.
+type ID string
+
+// A Code is an authorization code of Perch, kept by its digest.
+type Code struct {
+	Digest    string
+	App       client.AppID
+	Redirect  string
+	Challenge string
+	Grant     oauth.GrantID
+	User      user.ID
+	Scopes    oauth.Scopes
+	Session   ID // the session it opens
+	Expires   time.Time
+}
+
+// A Session is one signed-in browser.
+type Session struct {
+	ID       ID
+	App      client.AppID
+	Grant    oauth.GrantID
+	User     user.ID
+	Scopes   oauth.Scopes
+	Current  string // digest of the newest refresh token
+	Previous string // digest of the one before, good until Current is used
+	Expires  time.Time
+	Revoked  time.Time // zero: not
+	Created  time.Time
+	Version  int64 // set by the store
+}
+
+// Good reports whether the session may be used at now.
+func (s Session) Good(now time.Time) bool { return s.Revoked.IsZero() && now.Before(s.Expires) }
+
+// Rotate exchanges the refresh token with digest presented for one with digest
+// next. The token before the newest stays good until the newest is used, so
+// that a lost reply does not end the session. An older token returns
+// fault.Conflict: somebody else has used it.
+func (s Session) Rotate(presented, next string, now time.Time) (Session, error) {
+	switch presented {
+	case s.Current:
+		s.Previous = s.Current
+	case s.Previous:
+	default:
+		return Session{}, fault.New(fault.Conflict, "the refresh token was used before").Named("invalid-grant")
+	}
+	s.Current, s.Expires = next, now.Add(SessionTTL)
+	return s, nil
+}
+
+// End revokes the session.
+func (s Session) End(now time.Time) Session {
+	if s.Revoked.IsZero() {
+		s.Revoked = now
+	}
+	return s
+}
+
+// Claims is what an access token of Perch says (RFC 9068).
+type Claims struct {
+	ID      string // jti
+	Issuer  string
+	App     client.AppID
+	Grant   oauth.GrantID
+	Session ID
+	User    user.ID
+	Scopes  oauth.Scopes
+	Issued  time.Time
+	Expires time.Time
+}

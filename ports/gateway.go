@@ -1,0 +1,110 @@
+package ports
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"perch/domain/oauth"
+	"perch/domain/quota"
+	"perch/domain/secret"
+	"perch/domain/xapi"
+	"perch/domain/xapp"
+)
+
+// TwitterGateway is X.
+type TwitterGateway interface {
+	TokenEndpoint
+	ActionEndpoint
+}
+
+// XApp is a developer app of X with its secrets opened.
+type XApp struct {
+	ID           xapp.ID
+	ClientID     string
+	ClientSecret secret.Text // empty for a public client
+	Bearer       secret.Text
+	APIKey       string
+	APISecret    secret.Text
+}
+
+// Tokens is what X's token endpoint gave.
+type Tokens struct {
+	Access  secret.Text
+	Refresh secret.Text // empty if X gave none
+	Scopes  oauth.Scopes
+	TTL     time.Duration
+}
+
+// AuthorizeRequest is what the user is asked at X.
+type AuthorizeRequest struct {
+	Redirect  string
+	Scopes    oauth.Scopes
+	State     string
+	Challenge string // S256
+}
+
+// ErrUnsent marks failures before any byte reached X: whatever was asked has
+// not happened, and asking again is safe.
+var ErrUnsent = errors.New("nothing was sent to X")
+
+// ErrRejected marks X's refusal of a code or a refresh token.
+var ErrRejected = errors.New("X refused the token or code")
+
+// TokenEndpoint is X as an OAuth 2.0 authorization server. None of its methods
+// repeats a call: refresh tokens and codes work once.
+type TokenEndpoint interface {
+	// AuthorizeURL is where the user's browser is sent.
+	AuthorizeURL(x XApp, r AuthorizeRequest) string
+
+	// Exchange turns an authorization code into tokens. A refused code is
+	// fault.Invalid with ErrRejected in its chain; X refusing the developer app
+	// itself is fault.Upstream; no usable answer is fault.Unavailable, with
+	// ErrUnsent in its chain if nothing was sent.
+	Exchange(ctx context.Context, x XApp, code, verifier secret.Text, redirect string) (Tokens, error)
+
+	// Refresh turns a refresh token into new tokens. A refused token is
+	// fault.Forbidden with ErrRejected in its chain; the rest is as for Exchange.
+	Refresh(ctx context.Context, x XApp, refresh secret.Text) (Tokens, error)
+
+	// Revoke asks X to forget a token. A token X does not know is no error.
+	Revoke(ctx context.Context, x XApp, token secret.Text) error
+
+	// AppToken returns the X App's own bearer: the one it has, or the one X
+	// gives for its API key and secret. Neither is fault.Forbidden.
+	AppToken(ctx context.Context, x XApp) (secret.Text, error)
+}
+
+// A Call is one action to be performed at X.
+type Call struct {
+	Action xapi.Action
+	Params map[string]string // of the path, decoded
+	Query  string            // encoded
+	Type   string            // of the body
+	Accept string
+	Length int64     // of the body; -1 if not known
+	Body   io.Reader // nil for none
+	XApp   xapp.ID
+	Token  secret.Text // empty for a public action
+}
+
+// A Reply is what X answered.
+type Reply struct {
+	Status      int
+	Header      map[string][]string // those a client may see, in canonical spelling
+	Length      int64               // of the body; -1 if not known
+	Body        io.ReadCloser       // never nil; the receiver closes it
+	Windows     []quota.Window
+	Transaction string // X's x-transaction-id
+}
+
+// ActionEndpoint is X API v2.
+type ActionEndpoint interface {
+	// Do performs the action and returns X's answer, whatever its status.
+	// An error means that there is none: fault.Unavailable, with ErrUnsent in
+	// its chain if nothing was sent; or the fault with which reading the call's
+	// body failed. The context governs Do and the reply's body until it is
+	// closed.
+	Do(ctx context.Context, c Call) (Reply, error)
+}
