@@ -32,6 +32,14 @@ type Authorization struct {
 	Scopes    Scopes
 }
 
+// A Callback is what the browser brings back from X.
+type Callback struct {
+	State  string
+	Code   secret.Text
+	Error  string      // as X names it, "" if the user approved
+	Cookie secret.Text // that bound the browser
+}
+
 // VerifierLabel is the kind of box an authorization holds.
 const VerifierLabel = "authorization.verifier"
 

@@ -20,7 +20,7 @@ type State string
 
 // An active grant works as far as we know. X has refused a suspect one, which
 // may be X's fault: its tokens stay and it is tried again from time to time.
-// A revoked grant has no tokens; the user must connect again.
+// A revoked grant is never used again; the user must connect anew.
 const (
 	Active  State = "active"
 	Suspect State = "suspect"
@@ -159,10 +159,16 @@ func (g Grant) Stale(now time.Time) Grant {
 	return g
 }
 
-// Revoke ends the grant and drops its tokens.
+// Revoke ends the grant. Its boxes stay until Forget, so that X can be told.
 func (g Grant) Revoke(now time.Time) Grant {
-	g.State, g.Access, g.Refresh, g.Lease = Revoked, "", "", Lease{}
-	g.Failures, g.Retry = 0, time.Time{}
+	g.State, g.Lease, g.Failures, g.Retry = Revoked, Lease{}, 0, time.Time{}
+	g.Updated = now
+	return g
+}
+
+// Forget drops the tokens of a grant that has ended.
+func (g Grant) Forget(now time.Time) Grant {
+	g.Access, g.Refresh = "", ""
 	g.Expires, g.Updated = now, now
 	return g
 }

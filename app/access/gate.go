@@ -1,0 +1,110 @@
+// Package access decides who a caller is and what it may reach.
+package access
+
+import (
+	"context"
+
+	"perch/domain/apikey"
+	"perch/domain/client"
+	"perch/domain/fault"
+	"perch/domain/oauth"
+	"perch/domain/secret"
+	"perch/domain/session"
+)
+
+// clients knows client applications by their keys.
+type clients interface {
+	Authenticate(ctx context.Context, key secret.Text) (client.App, apikey.Key, error)
+}
+
+// sessions knows browsers by their access tokens.
+type sessions interface {
+	Verify(ctx context.Context, token secret.Text) (session.Claims, client.App, error)
+}
+
+// Gate lets callers in.
+type Gate struct {
+	clients  clients
+	sessions sessions
+}
+
+// New returns a gate.
+func New(c clients, s sessions) *Gate { return &Gate{c, s} }
+
+// Credentials are what a request brings to be let in.
+type Credentials struct {
+	Bearer  secret.Text   // of the Authorization header
+	Grant   oauth.GrantID // the Perch-Grant header
+	Origin  string        // the Origin header
+	Browser bool          // there is an Origin or Sec-Fetch-* header
+}
+
+// A Caller is somebody who has been let in.
+type Caller struct {
+	App     client.App
+	Grant   oauth.GrantID // empty where a server named none
+	Scopes  oauth.Scopes  // narrower than the grant's; empty for a server: no narrowing
+	AppOnly bool          // may perform actions with the X App's own bearer
+	Session session.ID    // empty for a server
+	Actor   string        // for the log
+}
+
+// Enter returns the caller, or says why there is none.
+func (g *Gate) Enter(ctx context.Context, c Credentials) (Caller, error) {
+	if c.Bearer.Empty() {
+		return Caller{}, fault.New(fault.Unauthenticated, "send Authorization: Bearer with a secret key (sk_…), "+
+			"or with the access token that signing in gave").Named("no-credential")
+	}
+	var caller Caller
+	var err error
+	switch kind, isKey := apikey.KindOf(c.Bearer.Reveal()); {
+	case isKey && kind == apikey.Publishable:
+		return Caller{}, fault.New(fault.Unauthenticated, "a publishable key only starts sign-ins; "+
+			"send the access token that signing in gave, or a secret key from a server").Named("publishable-key")
+	case isKey && c.Browser:
+		return Caller{}, fault.New(fault.Forbidden, "a secret key arrived from a browser, where anybody can read it; "+
+			"revoke it, and let browsers sign in with the publishable key").Named("secret-key-in-browser")
+	case isKey:
+		caller, err = g.server(ctx, c)
+	default:
+		caller, err = g.browser(ctx, c)
+	}
+	if err != nil {
+		return Caller{}, err
+	}
+	if c.Origin != "" && !caller.App.From(client.Origin(c.Origin)) {
+		return Caller{}, fault.New(fault.Forbidden, "this client application does not allow calls from this origin; "+
+			"an operator can add it").Named("origin-not-allowed")
+	}
+	return caller, nil
+}
+
+func (g *Gate) server(ctx context.Context, c Credentials) (Caller, error) {
+	app, key, err := g.clients.Authenticate(ctx, c.Bearer)
+	if err != nil {
+		return Caller{}, err
+	}
+	grant := c.Grant
+	if key.Grant != "" {
+		if grant != "" && grant != key.Grant {
+			return Caller{}, fault.New(fault.Forbidden, "this key is bound to one grant, and Perch-Grant names another; "+
+				"leave the header out").Named("bound-key")
+		}
+		grant = key.Grant
+	}
+	return Caller{App: app, Grant: grant, AppOnly: key.AppOnly, Actor: string(key.ID)}, nil
+}
+
+func (g *Gate) browser(ctx context.Context, c Credentials) (Caller, error) {
+	claims, app, err := g.sessions.Verify(ctx, c.Bearer)
+	if err != nil {
+		return Caller{}, err
+	}
+	if c.Grant != "" && c.Grant != claims.Grant {
+		return Caller{}, fault.New(fault.Forbidden, "a session acts for its own grant only; leave Perch-Grant out").
+			Named("bound-session")
+	}
+	return Caller{
+		App: app, Grant: claims.Grant, Scopes: claims.Scopes, Session: claims.Session, Actor: string(claims.Session),
+	}, nil
+}

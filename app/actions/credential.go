@@ -1,0 +1,76 @@
+package actions
+
+import (
+	"context"
+
+	"perch/domain/fault"
+	"perch/domain/oauth"
+	"perch/domain/secret"
+)
+
+// A credential is what an action is performed with.
+type credential struct {
+	grant    oauth.Grant // zero where no user is involved
+	token    func(ctx context.Context) (secret.Text, error)
+	distrust func(ctx context.Context) (secret.Text, error) // another token after X refused; nil: there is none
+}
+
+// credential chooses between the user's grant, the X App's own bearer and
+// nothing, as the action and the caller allow.
+func (s *Service) credential(ctx context.Context, r Request) (credential, error) {
+	act := r.Call.Action
+	switch {
+	case act.Public():
+		return credential{token: func(context.Context) (secret.Text, error) { return secret.Text{}, nil }}, nil
+	case act.ByUser() && r.Grant != "":
+		return s.byUser(ctx, r)
+	case act.ByApp() && r.AppOnly:
+		return s.byApp(r), nil
+	case act.ByUser():
+		return credential{}, fault.New(fault.Invalid, "say for whom: send Perch-Grant with the ID of a grant; "+
+			"GET /v1/grants lists those of this client application").Named("no-grant")
+	}
+	return credential{}, fault.New(fault.Forbidden, "X performs %s only for the app itself, and this caller may not "+
+		"act for the app; use a secret key with app-only permission", act.ID).Named("app-only")
+}
+
+func (s *Service) byUser(ctx context.Context, r Request) (credential, error) {
+	g, err := s.grants.Get(ctx, r.App.ID, r.Grant)
+	if err != nil {
+		return credential{}, err
+	}
+	if g.State == oauth.Revoked {
+		return credential{}, oauth.ErrRevoked()
+	}
+	have := g.Scopes
+	if r.Scopes != "" {
+		have = have.Both(r.Scopes)
+	}
+	if missing := have.Missing(r.Call.Action.Needs()); len(missing) > 0 {
+		return credential{}, fault.New(fault.Forbidden, "%s needs %s, which the user has not granted; "+
+			"connect again and ask for it", r.Call.Action.ID, list(missing)).
+			Named("insufficient-scope").With("missing_scope", list(missing))
+	}
+	return credential{
+		grant: g,
+		token: func(ctx context.Context) (secret.Text, error) { return s.grants.Access(ctx, g) },
+		distrust: func(ctx context.Context) (secret.Text, error) {
+			doubted, err := s.grants.Distrust(ctx, g)
+			if err != nil {
+				return secret.Text{}, err
+			}
+			return s.grants.Access(ctx, doubted)
+		},
+	}, nil
+}
+
+func (s *Service) byApp(r Request) credential {
+	token := func(ctx context.Context) (secret.Text, error) {
+		x, err := s.xapps.Get(ctx, r.App.XApp)
+		if err != nil {
+			return secret.Text{}, err
+		}
+		return s.x.AppToken(ctx, x)
+	}
+	return credential{token: token}
+}

@@ -1,0 +1,170 @@
+package grants
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"math/big"
+	"time"
+
+	"perch/domain/audit"
+	"perch/domain/client"
+	"perch/domain/fault"
+	"perch/domain/oauth"
+	"perch/domain/secret"
+	"perch/ports"
+)
+
+// leaseTTL is how long a refresh may take; the call to X must end within it.
+const leaseTTL = 30 * time.Second
+
+// Access returns an access token of the grant that is good for at least
+// oauth.Margin. If it is stale it is refreshed, once, however many callers ask.
+// While somebody else refreshes, a token that X still accepts is returned.
+func (s *Service) Access(ctx context.Context, g oauth.Grant) (secret.Text, error) {
+	for {
+		now := clock()
+		switch {
+		case g.State == oauth.Revoked:
+			return secret.Text{}, oauth.ErrRevoked()
+		case g.Fresh(now), g.Leased(now) && g.Usable(now):
+			return s.openAccess(ctx, g)
+		}
+		next, err := s.renewed(ctx, g, now)
+		switch {
+		case err == nil:
+			return s.openAccess(ctx, next)
+		case !errors.Is(err, fault.Conflict) && g.Usable(now):
+			return s.openAccess(ctx, g) // X still accepts it, whatever went wrong
+		case !errors.Is(err, fault.Conflict):
+			return secret.Text{}, err
+		case !g.Usable(now):
+			if err := pause(ctx); err != nil {
+				return secret.Text{}, err
+			}
+		}
+		if g, err = s.Get(ctx, g.App, g.ID); err != nil {
+			return secret.Text{}, err
+		}
+	}
+}
+
+// renewed takes the grant's lease and refreshes it; fault.Conflict means that
+// somebody else has done so, or is doing it.
+func (s *Service) renewed(ctx context.Context, g oauth.Grant, now time.Time) (oauth.Grant, error) {
+	leased, err := g.Acquire(rand.Text(), now, leaseTTL)
+	if err != nil {
+		return oauth.Grant{}, err
+	}
+	if leased, err = s.vault.Swap(ctx, g, leased); err != nil {
+		return oauth.Grant{}, err
+	}
+	return s.refresh(ctx, leased)
+}
+
+// pause waits a little before looking again, not all waiters at once.
+func pause(ctx context.Context) error {
+	n, err := rand.Int(rand.Reader, big.NewInt(int64(30*time.Millisecond)))
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return fault.New(fault.Unavailable, "the grant was still being refreshed when time ran out; try again").
+			Named("grant-busy").After(time.Second).Because(ctx.Err())
+	case <-time.After(10*time.Millisecond + time.Duration(n.Int64())):
+		return nil
+	}
+}
+
+// refresh presents the refresh token of a grant whose lease we hold, once.
+func (s *Service) refresh(ctx context.Context, g oauth.Grant) (_ oauth.Grant, err error) {
+	// From here on the client may leave, but the tokens must not be lost.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTTL)
+	defer cancel()
+	began := time.Now()
+	defer func() { s.observe(ctx, "grant.refresh", g.App, g, began, err) }()
+
+	tokens, err := s.present(ctx, g)
+	now := clock()
+	switch {
+	case err == nil:
+		return s.renew(ctx, g, tokens, now)
+	case errors.Is(err, ports.ErrRejected):
+		if _, swapErr := s.vault.Swap(ctx, g, g.Doubt(now)); swapErr != nil {
+			err = errors.Join(err, swapErr)
+		}
+	case errors.Is(err, ports.ErrUnsent), errors.Is(err, fault.Upstream), errors.Is(err, fault.Internal):
+		// X has not used the token up: give the lease back.
+		if _, swapErr := s.vault.Swap(ctx, g, g.Release()); swapErr != nil {
+			err = errors.Join(err, swapErr)
+		}
+	default:
+		// Nobody knows what X did. The lease runs out by itself, then it is tried once more.
+	}
+	return oauth.Grant{}, err
+}
+
+func (s *Service) present(ctx context.Context, g oauth.Grant) (ports.Tokens, error) {
+	x, err := s.xapps.Get(ctx, g.XApp)
+	if err != nil {
+		return ports.Tokens{}, errors.Join(err, ports.ErrUnsent)
+	}
+	old, err := s.ring.Open(ctx, g.Refresh, g.Label(oauth.RefreshLabel))
+	if err != nil {
+		return ports.Tokens{}, err
+	}
+	return s.x.Refresh(ctx, x, old)
+}
+
+// renew keeps the pair X gave. Only a new consent or a revocation can have come
+// between; then what they stored stands.
+func (s *Service) renew(
+	ctx context.Context, g oauth.Grant, tokens ports.Tokens, now time.Time,
+) (oauth.Grant, error) {
+	pair, err := s.seal(ctx, g, tokens, now)
+	if err != nil {
+		return oauth.Grant{}, err
+	}
+	next, err := s.vault.Swap(ctx, g, g.Renew(pair, now))
+	for wait := 10 * time.Millisecond; errors.Is(err, fault.Unavailable) && ctx.Err() == nil; wait *= 2 {
+		select {
+		case <-ctx.Done():
+		case <-time.After(min(wait, time.Second)):
+		}
+		next, err = s.vault.Swap(ctx, g, g.Renew(pair, now))
+		if errors.Is(err, fault.Conflict) {
+			next, err = s.settled(ctx, g, pair)
+		}
+	}
+	return next, err
+}
+
+// settled finds out whether a swap whose answer was lost was kept after all.
+func (s *Service) settled(ctx context.Context, g oauth.Grant, pair oauth.Pair) (oauth.Grant, error) {
+	stored, err := s.vault.Get(ctx, g.ID)
+	if err == nil && stored.Access != pair.Access {
+		return oauth.Grant{}, fault.New(fault.Conflict, "the grant has changed meanwhile; try again")
+	}
+	return stored, err
+}
+
+// Distrust marks the grant's access token as refused by X, unless it has been
+// replaced since, and returns the grant as it is now.
+func (s *Service) Distrust(ctx context.Context, g oauth.Grant) (oauth.Grant, error) {
+	return s.change(ctx, g.ID, func(stored oauth.Grant) oauth.Grant {
+		if stored.Access != g.Access {
+			return stored
+		}
+		return stored.Stale(clock())
+	})
+}
+
+func (s *Service) observe(
+	ctx context.Context, verb string, app client.AppID, g oauth.Grant, began time.Time, err error,
+) {
+	s.observer.Observe(ctx, audit.Event{
+		At: clock(), Verb: verb, App: app, XApp: g.XApp, Grant: g.ID, User: g.User.ID,
+		Outcome: outcome(err), Duration: time.Since(began), Err: err,
+	})
+}

@@ -1,0 +1,166 @@
+package grants
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	"perch/domain/audit"
+	"perch/domain/fault"
+	"perch/domain/oauth"
+	"perch/domain/secret"
+	"perch/domain/user"
+	"perch/domain/xapi"
+	"perch/ports"
+)
+
+// keepFor bounds the work that must not be lost once X has answered.
+const keepFor = 30 * time.Second
+
+// Begin starts a sign-in at X for the request of a client application. It
+// returns where to send the browser and the cookie that binds it. The request's
+// ID, verifier, browser and expiry are set here.
+func (s *Service) Begin(ctx context.Context, a oauth.Authorization) (url string, cookie secret.Text, err error) {
+	x, err := s.xapps.Get(ctx, a.XApp)
+	if err != nil {
+		return "", secret.Text{}, err
+	}
+	state, browser, verifier := rand.Text(), rand.Text(), rand.Text()+rand.Text()
+	a.ID, a.Browser = oauth.Digest(state), oauth.Digest(browser)
+	a.Expires = clock().Add(oauth.AuthorizationTTL)
+	if a.Verifier, err = s.ring.Seal(ctx, secret.New(verifier), a.Label()); err != nil {
+		return "", secret.Text{}, err
+	}
+	if err := s.pending.Put(ctx, a); err != nil {
+		return "", secret.Text{}, err
+	}
+	return s.x.AuthorizeURL(x, ports.AuthorizeRequest{
+		Redirect: s.callback, Scopes: a.Scopes, State: state, Challenge: oauth.Challenge(verifier),
+	}), secret.New(browser), nil
+}
+
+// Complete ends a sign-in: it exchanges the code, learns whose tokens they are
+// and keeps the grant. A state is good once. The authorization is returned with
+// most errors too, so that the client application can be told.
+func (s *Service) Complete(ctx context.Context, c oauth.Callback) (a oauth.Authorization, g oauth.Grant, err error) {
+	a, err = s.pending.Take(ctx, oauth.Digest(c.State), clock())
+	if errors.Is(err, fault.NotFound) {
+		return a, g, fault.New(fault.Invalid, "this sign-in is unknown, finished or older than ten minutes; "+
+			"go back to the application and connect again").Named("unknown-state")
+	}
+	if err != nil {
+		return oauth.Authorization{}, g, err
+	}
+	if oauth.Digest(c.Cookie.Reveal()) != a.Browser {
+		return oauth.Authorization{}, g, fault.New(fault.Forbidden, "this sign-in was started in another browser; "+
+			"go back to the application and connect again from here").Named("other-browser")
+	}
+	began := time.Now()
+	g, err = s.complete(ctx, a, c)
+	s.observe(ctx, "grant.connect", a.App, g, began, err)
+	return a, g, err
+}
+
+func (s *Service) complete(ctx context.Context, a oauth.Authorization, c oauth.Callback) (oauth.Grant, error) {
+	if c.Error != "" {
+		return oauth.Grant{}, denied(c.Error)
+	}
+	x, err := s.xapps.Get(ctx, a.XApp)
+	if err != nil {
+		return oauth.Grant{}, err
+	}
+	verifier, err := s.ring.Open(ctx, a.Verifier, a.Label())
+	if err != nil {
+		return oauth.Grant{}, err
+	}
+	// The code works once: from here on the browser may leave, the tokens must not be lost.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepFor)
+	defer cancel()
+	tokens, err := s.x.Exchange(ctx, x, c.Code, verifier, s.callback)
+	if err != nil {
+		return oauth.Grant{}, err
+	}
+	if tokens.Scopes == "" {
+		tokens.Scopes = a.Scopes // RFC 6749 section 5.1: omitted means as requested
+	}
+	who, err := s.whoIs(ctx, x, tokens.Access)
+	if err != nil {
+		return oauth.Grant{}, err
+	}
+	return s.keep(ctx, oauth.Grant{App: a.App, XApp: a.XApp, User: who}, tokens)
+}
+
+func denied(reason string) error {
+	if reason == "access_denied" {
+		return fault.New(fault.Forbidden, "the user did not allow access at X; "+
+			"nothing was stored, and connecting again asks anew").Named("access-denied")
+	}
+	return fault.New(fault.Upstream, "X ended the sign-in with an error; connect again, "+
+		"and check the X App's settings if this repeats").Named("x-authorization-failed")
+}
+
+// keep stores the user's grant, in place of an earlier one if there is one.
+func (s *Service) keep(ctx context.Context, g oauth.Grant, tokens ports.Tokens) (oauth.Grant, error) {
+	for {
+		kept, err := s.keepOnce(ctx, g, tokens)
+		if !errors.Is(err, fault.Conflict) {
+			return kept, err
+		}
+	}
+}
+
+func (s *Service) keepOnce(ctx context.Context, g oauth.Grant, tokens ports.Tokens) (oauth.Grant, error) {
+	now := clock()
+	old, err := s.vault.Find(ctx, g.App, g.XApp, g.User.ID)
+	if errors.Is(err, fault.NotFound) {
+		g.ID, g.Created = oauth.GrantID("grant_"+strings.ToLower(rand.Text())), now
+		pair, err := s.seal(ctx, g, tokens, now)
+		if err != nil {
+			return oauth.Grant{}, err
+		}
+		g = g.Reconnect(g.User, pair, now)
+		g.Generation = 0
+		return s.vault.Create(ctx, g)
+	}
+	if err != nil {
+		return oauth.Grant{}, err
+	}
+	pair, err := s.seal(ctx, old, tokens, now)
+	if err != nil {
+		return oauth.Grant{}, err
+	}
+	return s.vault.Swap(ctx, old, old.Reconnect(g.User, pair, now))
+}
+
+// whoIs asks X whose access token it is.
+func (s *Service) whoIs(ctx context.Context, x ports.XApp, access secret.Text) (user.User, error) {
+	act, _ := xapi.ByID("getUsersMe")
+	reply, err := s.x.Do(ctx, ports.Call{Action: act, XApp: x.ID, Token: access})
+	if err != nil {
+		return user.User{}, err
+	}
+	defer func() { _ = reply.Body.Close() }()
+	var me struct {
+		Data struct{ ID, Username, Name string }
+	}
+	err = json.NewDecoder(io.LimitReader(reply.Body, 1<<20)).Decode(&me)
+	if err != nil || reply.Status != act.Status() || me.Data.ID == "" {
+		return user.User{}, fault.New(fault.Upstream, "X gave a token but did not say whose it is (status %d); "+
+			"connect again", reply.Status).Named("x-unknown-user").Because(err)
+	}
+	return user.User{ID: user.ID(me.Data.ID), Username: me.Data.Username, Name: me.Data.Name}, nil
+}
+
+func outcome(err error) audit.Outcome {
+	switch {
+	case err == nil:
+		return audit.Done
+	case errors.Is(err, fault.Forbidden), errors.Is(err, fault.Invalid):
+		return audit.Refused
+	}
+	return audit.Failed
+}

@@ -1,0 +1,172 @@
+package sessions
+
+import (
+	"context"
+	"crypto/rand"
+	"net/url"
+	"strings"
+	"time"
+
+	"perch/domain/apikey"
+	"perch/domain/client"
+	"perch/domain/fault"
+	"perch/domain/oauth"
+	"perch/domain/secret"
+	"perch/domain/session"
+)
+
+// maxState bounds the client's state, which is kept and given back.
+const maxState = 1000
+
+// needed is what Perch itself asks of X: to know who the user is, and to keep
+// the grant alive.
+const needed = "offline.access tweet.read users.read"
+
+// An AuthorizeRequest is what a client application asks (RFC 6749 section
+// 4.1.1, RFC 7636 section 4.3).
+type AuthorizeRequest struct {
+	ResponseType    string
+	ClientID        string
+	Redirect        string
+	Scope           string
+	State           string
+	Challenge       string
+	ChallengeMethod string
+}
+
+// A Redirect is where a browser goes next.
+type Redirect struct {
+	URL    string
+	Cookie secret.Text // to bind the browser with; empty for none
+}
+
+// A Refusal is a request that failed after its redirect URI was found good, so
+// that the client application can be told by redirecting to URL.
+type Refusal struct {
+	URL   string
+	Fault error
+}
+
+func (r *Refusal) Error() string { return r.Fault.Error() }
+
+// Unwrap returns the fault.
+func (r *Refusal) Unwrap() error { return r.Fault }
+
+// Authorize begins a sign-in and sends the browser to X. Errors that the client
+// may be told by redirection are a *Refusal; a bad client or redirect URI never
+// redirects (RFC 9700 section 4.11).
+func (s *Service) Authorize(ctx context.Context, r AuthorizeRequest) (Redirect, error) {
+	app, err := s.known(ctx, r.ClientID)
+	if err != nil {
+		return Redirect{}, err
+	}
+	if r.Redirect == "" && len(app.RedirectURIs) == 1 {
+		r.Redirect = app.RedirectURIs[0]
+	}
+	if !app.Redirects(r.Redirect) {
+		return Redirect{}, fault.New(fault.Invalid, "the redirect_uri is not registered for this client application; "+
+			"it must match one of its redirect URIs byte for byte").Named("invalid-redirect-uri")
+	}
+	scopes, err := check(app, r)
+	if err != nil {
+		return Redirect{}, s.refusal(r.Redirect, clip(r.State), err)
+	}
+	to, cookie, err := s.grants.Begin(ctx, oauth.Authorization{
+		XApp: app.XApp, App: app.ID, Redirect: r.Redirect, State: r.State, Challenge: r.Challenge, Scopes: scopes,
+	})
+	if err != nil {
+		return Redirect{}, s.refusal(r.Redirect, r.State, err)
+	}
+	return Redirect{URL: to, Cookie: cookie}, nil
+}
+
+// known returns the application whose publishable key is the client ID.
+func (s *Service) known(ctx context.Context, clientID string) (client.App, error) {
+	if kind, _ := apikey.KindOf(clientID); kind != apikey.Publishable {
+		return client.App{}, fault.New(fault.Invalid, "the client_id must be a publishable key, which begins with pk_").
+			Named("invalid-client")
+	}
+	app, _, err := s.clients.Authenticate(ctx, secret.New(clientID))
+	if k := fault.KindOf(err); err != nil && k == fault.Unauthenticated {
+		return client.App{}, fault.New(fault.Invalid, "no client application has this client_id; "+
+			"use its publishable key").Named("invalid-client").Because(err)
+	}
+	return app, err
+}
+
+func check(app client.App, r AuthorizeRequest) (oauth.Scopes, error) {
+	switch {
+	case r.ResponseType != "code":
+		return "", fault.New(fault.Invalid, "response_type must be code").Named("unsupported-response-type")
+	case r.ChallengeMethod != "S256" || !oauth.IsChallenge(r.Challenge):
+		return "", fault.New(fault.Invalid, "PKCE is required: send code_challenge with code_challenge_method=S256").
+			Named("invalid-request")
+	case len(r.State) > maxState:
+		return "", fault.New(fault.Invalid, "state is longer than %d characters", maxState).Named("invalid-request")
+	}
+	return scopesFor(app, r.Scope)
+}
+
+// scopesFor returns what to ask of X: what the client asks, within what it may,
+// and what Perch needs itself.
+func scopesFor(app client.App, asked string) (oauth.Scopes, error) {
+	allowed := oauth.ScopesOf(append(strings.Fields(needed), app.Scopes...))
+	if strings.TrimSpace(asked) == "" {
+		return allowed, nil
+	}
+	scopes, err := oauth.ParseScopes(asked)
+	if err != nil {
+		return "", err
+	}
+	if over := allowed.Missing(scopes.List()); len(over) > 0 {
+		return "", fault.New(fault.Invalid, "this client application may not ask for %s; "+
+			"an operator can allow it", strings.Join(over, " ")).Named("invalid-scope")
+	}
+	return oauth.ScopesOf(append(strings.Fields(needed), scopes.List()...)), nil
+}
+
+// Callback ends the X side of a sign-in and sends the browser back to the client
+// application with a code. What goes wrong is a *Refusal wherever it is certain
+// which application began the sign-in, and in which browser.
+func (s *Service) Callback(ctx context.Context, c oauth.Callback) (Redirect, error) {
+	a, g, err := s.grants.Complete(ctx, c)
+	if err != nil && a.ID == "" {
+		return Redirect{}, err
+	}
+	if err != nil {
+		return Redirect{}, s.refusal(a.Redirect, a.State, err)
+	}
+	code := rand.Text()
+	err = s.codes.Put(ctx, session.Code{
+		Digest: oauth.Digest(code), App: a.App, Redirect: a.Redirect, Challenge: a.Challenge,
+		Grant: g.ID, User: g.User.ID, Scopes: a.Scopes.Both(g.Scopes),
+		Session: session.ID("ses_" + strings.ToLower(rand.Text())),
+		Expires: clock().Add(session.CodeTTL),
+	})
+	if err != nil {
+		return Redirect{}, s.refusal(a.Redirect, a.State, err)
+	}
+	return Redirect{URL: back(a.Redirect, url.Values{"code": {code}}, a.State, s.issuer)}, nil
+}
+
+func (s *Service) refusal(redirect, state string, err error) error {
+	v := url.Values{"error": {ErrorCode(err)}, "error_description": {Description(err)}}
+	return &Refusal{URL: back(redirect, v, state, s.issuer), Fault: err}
+}
+
+// back adds parameters to a redirect URI, with the issuer (RFC 9207).
+func back(redirect string, v url.Values, state, issuer string) string {
+	if state != "" {
+		v.Set("state", state)
+	}
+	v.Set("iss", issuer)
+	sep := "?"
+	if strings.Contains(redirect, "?") {
+		sep = "&"
+	}
+	return redirect + sep + v.Encode()
+}
+
+func clip(s string) string { return s[:min(len(s), maxState)] }
+
+func clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

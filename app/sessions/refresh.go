@@ -1,0 +1,178 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"perch/domain/client"
+	"perch/domain/fault"
+	"perch/domain/oauth"
+	"perch/domain/secret"
+	"perch/domain/session"
+)
+
+// A refresh token of Perch reads rt_SESSION.NONCE.PROOF. The proof is a keyed
+// digest of what stands before it: only tokens we made can be told to be old
+// ones, so guessing cannot end anybody's session. The nonce of the first token
+// is random, that of each later one a keyed digest of the token before: the same
+// token always has the same successor, so a lost reply can be asked for again
+// and two tabs that refresh at once get the same answer.
+const (
+	refreshPrefix = "rt_"
+	proofLabel    = "refresh.proof"
+	nextLabel     = "refresh.next"
+	maxRefresh    = 250
+)
+
+// mint makes the refresh token of the session with the nonce, and its digest.
+func (s *Service) mint(ctx context.Context, id session.ID, nonce string) (secret.Text, string, error) {
+	body := refreshPrefix + string(id) + "." + nonce
+	proofs, err := s.ring.Digests(ctx, secret.New(body), proofLabel)
+	if err != nil {
+		return secret.Text{}, "", err
+	}
+	text := body + "." + proofs[0]
+	return secret.New(text), oauth.Digest(text), nil
+}
+
+// successor makes the refresh token that follows the one presented.
+func (s *Service) successor(ctx context.Context, id session.ID, presented secret.Text) (secret.Text, string, error) {
+	nonces, err := s.ring.Digests(ctx, presented, nextLabel)
+	if err != nil {
+		return secret.Text{}, "", err
+	}
+	return s.mint(ctx, id, nonces[0])
+}
+
+// read returns the session a refresh token names, if it is one of ours.
+func (s *Service) read(ctx context.Context, token secret.Text) (session.ID, error) {
+	text := token.Reveal()
+	at := strings.LastIndexByte(text, '.')
+	if !strings.HasPrefix(text, refreshPrefix) || len(text) > maxRefresh || at < 0 {
+		return "", badGrant("this is not a refresh token of Perch")
+	}
+	proofs, err := s.ring.Digests(ctx, secret.New(text[:at]), proofLabel)
+	if err != nil {
+		return "", err
+	}
+	for _, proof := range proofs {
+		if secret.New(proof).Equal(secret.New(text[at+1:])) {
+			id, _, _ := strings.Cut(strings.TrimPrefix(text[:at], refreshPrefix), ".")
+			return session.ID(id), nil
+		}
+	}
+	return "", badGrant("this is not a refresh token of Perch")
+}
+
+func (s *Service) fromRefresh(ctx context.Context, app client.App, token secret.Text) (Tokens, error) {
+	id, err := s.read(ctx, token)
+	if err != nil {
+		return Tokens{}, err
+	}
+	for {
+		ses, err := s.good(ctx, id)
+		if err != nil {
+			return Tokens{}, err
+		}
+		if ses.App != app.ID {
+			return Tokens{}, badGrant("the refresh token was issued to another client application")
+		}
+		next, digest, err := s.successor(ctx, id, token)
+		if err != nil {
+			return Tokens{}, err
+		}
+		rotated, err := ses.Rotate(oauth.Digest(token.Reveal()), digest, clock())
+		if err != nil { // an old token: somebody else has it too (RFC 9700 section 4.14.2)
+			if err := s.end(ctx, id); err != nil {
+				return Tokens{}, err
+			}
+			return Tokens{}, badGrant("the refresh token was used before, so its session has ended").Because(err)
+		}
+		rotated, err = s.sessions.Swap(ctx, ses, rotated)
+		if errors.Is(err, fault.Conflict) {
+			continue
+		}
+		if err != nil {
+			return Tokens{}, err
+		}
+		return s.issue(ctx, rotated, next)
+	}
+}
+
+// good returns the session if it has not ended.
+func (s *Service) good(ctx context.Context, id session.ID) (session.Session, error) {
+	ses, err := s.sessions.Get(ctx, id)
+	if errors.Is(err, fault.NotFound) || (err == nil && !ses.Good(clock())) {
+		return session.Session{}, badGrant("the session has ended").Because(err)
+	}
+	return ses, err
+}
+
+// end revokes the session, if there is one.
+func (s *Service) end(ctx context.Context, id session.ID) error {
+	for {
+		ses, err := s.sessions.Get(ctx, id)
+		if errors.Is(err, fault.NotFound) {
+			return nil
+		}
+		if err != nil || !ses.Revoked.IsZero() {
+			return err
+		}
+		_, err = s.sessions.Swap(ctx, ses, ses.End(clock()))
+		if !errors.Is(err, fault.Conflict) {
+			return err
+		}
+	}
+}
+
+// Revoke ends the session of an access or refresh token of the client
+// application (RFC 7009). A token we do not know is no error.
+func (s *Service) Revoke(ctx context.Context, clientID string, key, token secret.Text) error {
+	app, err := s.authenticate(ctx, clientID, key)
+	if err != nil {
+		return err
+	}
+	id, err := s.read(ctx, token)
+	if err != nil {
+		claims, err := s.signer.Verify(ctx, token)
+		if fault.KindOf(err) == fault.Unauthenticated {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		id = claims.Session
+	}
+	ses, err := s.sessions.Get(ctx, id)
+	if errors.Is(err, fault.NotFound) || (err == nil && ses.App != app.ID) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.end(ctx, id)
+}
+
+// Verify returns the claims of an access token whose session goes on, and the
+// application it belongs to. Anything else is fault.Unauthenticated.
+func (s *Service) Verify(ctx context.Context, token secret.Text) (session.Claims, client.App, error) {
+	claims, err := s.signer.Verify(ctx, token)
+	if err != nil {
+		return session.Claims{}, client.App{}, err
+	}
+	ses, err := s.sessions.Get(ctx, claims.Session)
+	if errors.Is(err, fault.NotFound) || (err == nil && !ses.Good(clock())) {
+		return session.Claims{}, client.App{}, fault.New(fault.Unauthenticated, "the session has ended; sign in again").
+			Named("invalid-token").Because(err)
+	}
+	if err != nil {
+		return session.Claims{}, client.App{}, err
+	}
+	app, err := s.apps.Get(ctx, claims.App)
+	if errors.Is(err, fault.NotFound) || (err == nil && app.Status != client.Active) {
+		return session.Claims{}, client.App{}, fault.New(fault.Forbidden,
+			"this client application is suspended; ask the operator of this Perch").Named("app-suspended")
+	}
+	return claims, app, err
+}

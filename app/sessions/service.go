@@ -1,0 +1,65 @@
+// Package sessions is Perch's own OAuth 2.0 authorization server: it signs
+// browsers in with code and PKCE and gives them credentials of Perch, while the
+// grant behind them is made at X.
+package sessions
+
+import (
+	"context"
+
+	"perch/domain/apikey"
+	"perch/domain/client"
+	"perch/domain/oauth"
+	"perch/domain/secret"
+	"perch/ports"
+)
+
+// clients knows client applications by their keys.
+type clients interface {
+	Authenticate(ctx context.Context, key secret.Text) (client.App, apikey.Key, error)
+}
+
+// apps finds client applications by their IDs.
+type apps interface {
+	Get(ctx context.Context, id client.AppID) (client.App, error)
+}
+
+// connector makes grants at X.
+type connector interface {
+	Begin(ctx context.Context, a oauth.Authorization) (url string, cookie secret.Text, err error)
+	Complete(ctx context.Context, c oauth.Callback) (oauth.Authorization, oauth.Grant, error)
+}
+
+// Service is the authorization server.
+type Service struct {
+	clients  clients
+	apps     apps
+	grants   connector
+	codes    ports.Codes
+	sessions ports.Sessions
+	signer   ports.TokenSigner
+	ring     ports.Keyring
+	issuer   string
+}
+
+// Parts are what the service is made of.
+type Parts struct {
+	Clients  clients
+	Apps     apps
+	Grants   connector
+	Codes    ports.Codes
+	Sessions ports.Sessions
+	Signer   ports.TokenSigner
+	Keyring  ports.Keyring
+	Issuer   string // the public URL, without a slash at the end
+}
+
+// New returns the service.
+func New(p Parts) *Service {
+	return &Service{p.Clients, p.Apps, p.Grants, p.Codes, p.Sessions, p.Signer, p.Keyring, p.Issuer}
+}
+
+// Issuer is the issuer identifier (RFC 8414).
+func (s *Service) Issuer() string { return s.issuer }
+
+// JWKS returns the public signing keys as a JSON Web Key Set.
+func (s *Service) JWKS(ctx context.Context) ([]byte, error) { return s.signer.JWKS(ctx) }

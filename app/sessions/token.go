@@ -1,0 +1,142 @@
+package sessions
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"perch/domain/apikey"
+	"perch/domain/client"
+	"perch/domain/fault"
+	"perch/domain/oauth"
+	"perch/domain/secret"
+	"perch/domain/session"
+	"perch/domain/user"
+)
+
+// A TokenRequest is a call of the token endpoint (RFC 6749 sections 4.1.3, 6).
+type TokenRequest struct {
+	GrantType    string
+	ClientID     string
+	ClientSecret secret.Text // a secret key of the same application; optional
+	Code         string
+	Redirect     string
+	Verifier     string
+	Refresh      secret.Text
+}
+
+// Tokens is what a client application gets.
+type Tokens struct {
+	Access  secret.Text
+	Refresh secret.Text
+	TTL     time.Duration // of the access token
+	Scopes  oauth.Scopes
+	Grant   oauth.GrantID
+	User    user.ID
+}
+
+// Token answers the token endpoint. Its faults are named by OAuth's error codes.
+func (s *Service) Token(ctx context.Context, r TokenRequest) (Tokens, error) {
+	app, err := s.authenticate(ctx, r.ClientID, r.ClientSecret)
+	if err != nil {
+		return Tokens{}, err
+	}
+	switch r.GrantType {
+	case "authorization_code":
+		return s.fromCode(ctx, app, r)
+	case "refresh_token":
+		return s.fromRefresh(ctx, app, r.Refresh)
+	}
+	return Tokens{}, fault.New(fault.Invalid, "grant_type must be authorization_code or refresh_token").
+		Named("unsupported-grant-type")
+}
+
+func (s *Service) authenticate(ctx context.Context, id string, key secret.Text) (client.App, error) {
+	app, err := s.known(ctx, id)
+	if fault.KindOf(err) == fault.Invalid {
+		return app, fault.New(fault.Unauthenticated, "no client application has this client_id; "+
+			"use its publishable key, which begins with pk_").Named("invalid-client").Because(err)
+	}
+	if err != nil || key.Empty() {
+		return app, err
+	}
+	owner, k, err := s.clients.Authenticate(ctx, key)
+	if fault.KindOf(err) == fault.Unauthenticated || (err == nil && (owner.ID != app.ID || k.Kind != apikey.Secret)) {
+		return app, fault.New(fault.Unauthenticated, "the client secret is not a secret key of this client application").
+			Named("invalid-client").Because(err)
+	}
+	return app, err
+}
+
+func badGrant(say string) *fault.Error {
+	return fault.New(fault.Invalid, "%s; start the sign-in again", say).Named("invalid-grant")
+}
+
+func (s *Service) fromCode(ctx context.Context, app client.App, r TokenRequest) (Tokens, error) {
+	if r.Code == "" || r.Redirect == "" || r.Verifier == "" {
+		return Tokens{}, fault.New(fault.Invalid, "code, redirect_uri and code_verifier are all needed").
+			Named("invalid-request")
+	}
+	c, err := s.codes.Take(ctx, oauth.Digest(r.Code))
+	switch {
+	case errors.Is(err, fault.NotFound):
+		return Tokens{}, badGrant("the code is unknown or older than a minute").Because(err)
+	case errors.Is(err, fault.Conflict):
+		return Tokens{}, s.reused(ctx, app, c)
+	case err != nil:
+		return Tokens{}, err
+	case c.App != app.ID:
+		return Tokens{}, badGrant("the code was issued to another client application")
+	case !clock().Before(c.Expires):
+		return Tokens{}, badGrant("the code is older than a minute")
+	case c.Redirect != r.Redirect:
+		return Tokens{}, badGrant("redirect_uri is not the one the code was issued for")
+	case !oauth.IsVerifier(r.Verifier) || oauth.Challenge(r.Verifier) != c.Challenge:
+		return Tokens{}, badGrant("code_verifier does not fit the code_challenge")
+	}
+	return s.open(ctx, c)
+}
+
+// reused ends what a code has given when it is presented again (RFC 6749
+// section 4.1.2), if by its own client.
+func (s *Service) reused(ctx context.Context, app client.App, c session.Code) error {
+	if c.App == app.ID {
+		if err := s.end(ctx, c.Session); err != nil {
+			return err
+		}
+	}
+	return badGrant("the code was used before, so the session it opened has ended")
+}
+
+func (s *Service) open(ctx context.Context, c session.Code) (Tokens, error) {
+	now := clock()
+	refresh, digest, err := s.mint(ctx, c.Session, rand.Text())
+	if err != nil {
+		return Tokens{}, err
+	}
+	opened, err := s.sessions.Create(ctx, session.Session{
+		ID: c.Session, App: c.App, Grant: c.Grant, User: c.User, Scopes: c.Scopes,
+		Current: digest, Created: now, Expires: now.Add(session.SessionTTL),
+	})
+	if err != nil {
+		return Tokens{}, err
+	}
+	return s.issue(ctx, opened, refresh)
+}
+
+// issue signs an access token for the session.
+func (s *Service) issue(ctx context.Context, ses session.Session, refresh secret.Text) (Tokens, error) {
+	now := clock()
+	access, err := s.signer.Sign(ctx, session.Claims{
+		ID: rand.Text(), Issuer: s.issuer, App: ses.App, Grant: ses.Grant, Session: ses.ID,
+		User: ses.User, Scopes: ses.Scopes, Issued: now, Expires: now.Add(session.AccessTTL),
+	})
+	if err != nil {
+		return Tokens{}, err
+	}
+	return Tokens{
+		Access: access, Refresh: refresh, TTL: session.AccessTTL,
+		Scopes: ses.Scopes, Grant: ses.Grant, User: ses.User,
+	}, nil
+}
