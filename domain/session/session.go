@@ -58,10 +58,12 @@ func (s Session) Good(now time.Time) bool { return s.Revoked.IsZero() && now.Bef
 // that a lost reply does not end the session. An older token returns
 // fault.Conflict: somebody else has used it.
 func (s Session) Rotate(presented, next string, now time.Time) (Session, error) {
-	switch presented {
-	case s.Current:
+	switch {
+	case presented == "":
+		return Session{}, fault.New(fault.Invalid, "there is no refresh token").Named("invalid-grant")
+	case presented == s.Current:
 		s.Previous = s.Current
-	case s.Previous:
+	case presented == s.Previous:
 	default:
 		return Session{}, fault.New(fault.Conflict, "the refresh token was used before").Named("invalid-grant")
 	}
