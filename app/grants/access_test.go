@@ -1,0 +1,211 @@
+package grants_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"time"
+
+	"perch/adapters/xhttp/xsim"
+	"perch/app/grants"
+	"perch/domain/audit"
+	"perch/domain/fault"
+	"perch/domain/oauth"
+)
+
+func TestConcurrentCallersCauseOneRefresh(t *testing.T) {
+	h := newHouse(t)
+	other := grants.New(h.parts) // a second replica
+	g := h.expired()
+	var all sync.WaitGroup
+	for i := range 200 {
+		service := h.Service
+		if i%2 == 1 {
+			service = other
+		}
+		all.Go(func() {
+			token, err := service.Access(t.Context(), g)
+			if err != nil || token.Empty() {
+				t.Errorf("caller %d: %v", i, err)
+			}
+		})
+	}
+	all.Wait()
+	if n := h.happened("token.refreshed"); n != 1 {
+		t.Errorf("X refreshed %d times", n)
+	}
+	if got := h.read(g.ID); got.Generation != g.Generation+1 || got.Lease.Holder != "" {
+		t.Errorf("generation %d, lease %+v", got.Generation, got.Lease)
+	}
+	if n := h.log.count("grant.refresh", audit.Done); n != 1 {
+		t.Errorf("%d refreshes were written down", n)
+	}
+}
+
+func TestAFreshTokenIsNotRefreshed(t *testing.T) {
+	h := newHouse(t)
+	token, err := h.Access(t.Context(), h.connected())
+	if err != nil || !h.accepts(token) {
+		t.Errorf("token is accepted: %v, error: %v", h.accepts(token), err)
+	}
+	if n := h.happened("token.refreshed"); n != 0 {
+		t.Errorf("X refreshed %d times", n)
+	}
+}
+
+func TestWhatAGrantBecomesWhenXDoesNotGiveTokens(t *testing.T) {
+	for name, v := range map[string]struct {
+		mischief xsim.Mischief
+		kind     fault.Kind
+		state    oauth.State
+		leased   bool
+	}{
+		"X refuses the refresh token":  {xsim.Mischief{Kind: "status", Status: 400}, fault.Forbidden, oauth.Suspect, false},
+		"X refuses the X App":          {xsim.Mischief{Kind: "unauthorized"}, fault.Upstream, oauth.Active, false},
+		"X is down":                    {xsim.Mischief{Kind: "outage"}, fault.Unavailable, oauth.Active, true},
+		"X's reply is lost":            {xsim.Mischief{Kind: "lost"}, fault.Unavailable, oauth.Active, true},
+		"X answers with a web page":    {xsim.Mischief{Kind: "html", Status: 200}, fault.Unavailable, oauth.Active, true},
+		"X's reply is torn":            {xsim.Mischief{Kind: "torn"}, fault.Unavailable, oauth.Active, true},
+		"X cuts before it has refresh": {xsim.Mischief{Kind: "refused"}, fault.Unavailable, oauth.Active, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			g := h.expired()
+			v.mischief.Match = "token"
+			h.x.Mischief(v.mischief)
+			_, err := h.Access(t.Context(), g)
+			if fault.KindOf(err) != v.kind {
+				t.Errorf("error is %v: %v", fault.KindOf(err), err)
+			}
+			got := h.read(g.ID)
+			if got.State != v.state || got.Leased(time.Now()) != v.leased {
+				t.Errorf("state %s, leased %v", got.State, got.Leased(time.Now()))
+			}
+			if got.Access != g.Access || got.Refresh != g.Refresh {
+				t.Error("tokens were lost")
+			}
+		})
+	}
+}
+
+func TestTheRefreshTokenIsPresentedOnceWhateverXAnswers(t *testing.T) {
+	for _, kind := range []string{"outage", "lost", "torn", "html", "refused", "rate_limit", "rate_limit_bare", "wrong_length"} {
+		h := newHouse(t)
+		g := h.expired()
+		h.x.Mischief(xsim.Mischief{Match: "token", Kind: kind})
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			_, err := h.Access(ctx, h.read(g.ID))
+			cancel()
+			if err == nil && kind != "wrong_length" {
+				t.Errorf("%s: there is a token", kind)
+			}
+		}
+		if n := h.happened("mischief.done"); n > 1 {
+			t.Errorf("%s: X was asked %d times", kind, n)
+		}
+	}
+}
+
+func TestASuspectGrantIsTriedAgainAndRecovers(t *testing.T) {
+	h := newHouse(t)
+	g := h.expired()
+	h.x.Mischief(xsim.Mischief{Match: "token", Kind: "status", Status: 400})
+	if _, err := h.Access(t.Context(), g); err == nil {
+		t.Fatal("there is a token")
+	}
+	_, err := h.Access(t.Context(), h.read(g.ID))
+	kindIs(t, err, fault.Unavailable, "grant-suspect")
+	h.x.ClearMischief()
+	early := h.read(g.ID)
+	waited := early
+	waited.Retry = time.Now().Add(-time.Second)
+	if waited, err = h.vault.Swap(t.Context(), early, waited); err != nil {
+		t.Fatal(err)
+	}
+	token, err := h.Access(t.Context(), waited)
+	if err != nil || !h.accepts(token) {
+		t.Fatalf("a suspect grant does not recover: %v", err)
+	}
+	if got := h.read(g.ID); got.State != oauth.Active || got.Failures != 0 {
+		t.Errorf("%s after %d failures", got.State, got.Failures)
+	}
+}
+
+func TestAnAccessTokenThatStillWorksIsServedWhileRefreshingFails(t *testing.T) {
+	h := newHouse(t)
+	g := h.connected()
+	soon := g
+	soon.Expires = time.Now().Add(oauth.Margin / 2).UTC().Truncate(time.Microsecond)
+	soon, err := h.vault.Swap(t.Context(), g, soon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.x.Mischief(xsim.Mischief{Match: "token", Kind: "outage"})
+	for range 3 {
+		token, err := h.Access(t.Context(), soon)
+		if err != nil || !h.accepts(token) {
+			t.Fatalf("the token is not served: %v", err)
+		}
+		soon = h.read(g.ID)
+	}
+	if n := h.happened("mischief.done"); n != 1 {
+		t.Errorf("X was asked %d times", n)
+	}
+}
+
+func TestRefreshedTokensSurviveAStoreThatFails(t *testing.T) {
+	for name, fail := range map[string]func(*house){
+		"before the write is kept": func(h *house) { h.vault.FailBefore(2) },
+		"after the write is kept":  func(h *house) { h.vault.FailAfter(2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			g := h.expired()
+			fail(h) // the first write is the lease, the second the new pair
+			token, err := h.Access(t.Context(), g)
+			if err != nil || !h.accepts(token) {
+				t.Fatalf("the new token is lost: %v", err)
+			}
+			got := h.read(g.ID)
+			if token, err = h.Access(t.Context(), got); err != nil || !h.accepts(token) || got.Generation != 1 {
+				t.Errorf("generation %d: %v", got.Generation, err)
+			}
+			if n := h.happened("token.refreshed"); n != 1 {
+				t.Errorf("X refreshed %d times", n)
+			}
+		})
+	}
+}
+
+func TestWaitingEndsWithTheRequest(t *testing.T) {
+	h := newHouse(t)
+	g := h.expired()
+	leased, err := g.Acquire("somebody", time.Now(), time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, err = h.vault.Swap(t.Context(), g, leased); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err = h.Access(ctx, g)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	kindIs(t, err, fault.Unavailable, "grant-busy")
+}
+
+func TestDistrustLeavesANewerTokenAlone(t *testing.T) {
+	h := newHouse(t)
+	old := h.expired()
+	if _, err := h.Access(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	before := h.read(old.ID)
+	if got, err := h.Distrust(t.Context(), old); err != nil || got != before {
+		t.Errorf("a newer token was thrown away: %v", err)
+	}
+}
