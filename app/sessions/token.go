@@ -99,10 +99,15 @@ func (s *Service) fromCode(ctx context.Context, app client.App, r TokenRequest) 
 }
 
 // reused ends what a code has given when it is presented again (RFC 6749
-// section 4.1.2), if by its own client.
+// section 4.1.2), if by its own client. Where the first presentation has not
+// opened the session yet, it is stored as ended, so that it cannot.
 func (s *Service) reused(ctx context.Context, app client.App, c session.Code) error {
 	if c.App == app.ID {
-		if err := s.end(ctx, c.Session); err != nil {
+		_, err := s.sessions.Create(ctx, opened(c, "").End(clock()))
+		if errors.Is(err, fault.Conflict) {
+			err = s.end(ctx, c.Session)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -110,19 +115,27 @@ func (s *Service) reused(ctx context.Context, app client.App, c session.Code) er
 }
 
 func (s *Service) open(ctx context.Context, c session.Code) (Tokens, error) {
-	now := clock()
 	refresh, digest, err := s.mint(ctx, c.Session, rand.Text())
 	if err != nil {
 		return Tokens{}, err
 	}
-	opened, err := s.sessions.Create(ctx, session.Session{
-		ID: c.Session, App: c.App, Grant: c.Grant, User: c.User, Scopes: c.Scopes,
-		Current: digest, Created: now, Expires: now.Add(session.SessionTTL),
-	})
+	ses, err := s.sessions.Create(ctx, opened(c, digest))
+	if errors.Is(err, fault.Conflict) {
+		return Tokens{}, badGrant("the code was used twice").Because(err)
+	}
 	if err != nil {
 		return Tokens{}, err
 	}
-	return s.issue(ctx, opened, refresh)
+	return s.issue(ctx, ses, refresh)
+}
+
+// opened is the session that a code opens.
+func opened(c session.Code, digest string) session.Session {
+	now := clock()
+	return session.Session{
+		ID: c.Session, App: c.App, Grant: c.Grant, User: c.User, Scopes: c.Scopes,
+		Current: digest, Created: now, Expires: now.Add(session.SessionTTL),
+	}
 }
 
 // issue signs an access token for the session.
