@@ -90,7 +90,7 @@ func (s *Service) Do(ctx context.Context, r Request) (reply ports.Reply, err err
 	}
 	call := r.Call
 	call.XApp = r.App.XApp
-	rewind, err := hold(&call)
+	body, err := hold(&call)
 	if err != nil {
 		return reply, err
 	}
@@ -101,27 +101,26 @@ func (s *Service) Do(ctx context.Context, r Request) (reply ports.Reply, err err
 	if err != nil || reply.Status != 401 || as.distrust == nil {
 		return reply, err
 	}
-	return s.again(ctx, call, as, rewind, reply)
+	return s.again(ctx, call, as, body, reply)
 }
 
 // again repeats a call that X refused as unauthenticated, which means that it
 // did not perform it, with another token. A body that has been streamed away
 // cannot be repeated; the client is asked to.
 func (s *Service) again(
-	ctx context.Context, call ports.Call, as credential, rewind func(), refused ports.Reply,
+	ctx context.Context, call ports.Call, as credential, body func() io.Reader, refused ports.Reply,
 ) (ports.Reply, error) {
 	_ = refused.Body.Close()
 	token, err := as.distrust(ctx)
 	if err != nil {
 		return ports.Reply{Status: refused.Status, Transaction: refused.Transaction}, err
 	}
-	if rewind == nil {
+	if body == nil {
 		return ports.Reply{Status: refused.Status, Transaction: refused.Transaction},
 			fault.New(fault.Unavailable, "X wanted a newer access token, which is there now; send the request again").
 				Named("send-again").After(time.Second)
 	}
-	rewind()
-	call.Token = token
+	call.Body, call.Token = body(), token
 	reply, err := s.x.Do(ctx, call)
 	if err == nil && reply.Status == 401 {
 		_ = reply.Body.Close()
@@ -133,11 +132,12 @@ func (s *Service) again(
 }
 
 // hold keeps a body that is small by its shape, so that it is whole before X
-// sees any of it and can be sent twice. It returns how to start over, or nil.
-func hold(call *ports.Call) (rewind func(), err error) {
+// sees any of it and can be sent twice. It returns how to have it again, or nil
+// where it is streamed.
+func hold(call *ports.Call) (body func() io.Reader, err error) {
 	switch {
 	case call.Body == nil:
-		return func() {}, nil
+		return func() io.Reader { return nil }, nil
 	case call.Action.Body == xapi.Upload:
 		return nil, nil
 	}
@@ -145,10 +145,9 @@ func hold(call *ports.Call) (rewind func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	rewind = func() { call.Body = bytes.NewReader(b) }
-	rewind()
-	call.Length = int64(len(b))
-	return rewind, nil
+	body = func() io.Reader { return bytes.NewReader(b) }
+	call.Body, call.Length = body(), int64(len(b))
+	return body, nil
 }
 
 func (s *Service) admit(ctx context.Context, app client.App) error {

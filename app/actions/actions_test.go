@@ -1,0 +1,286 @@
+package actions_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"perch/adapters/keyring"
+	"perch/adapters/memory"
+	"perch/adapters/xhttp"
+	"perch/adapters/xhttp/xsim"
+	"perch/app/actions"
+	"perch/app/grants"
+	"perch/app/xapps"
+	"perch/domain/audit"
+	"perch/domain/client"
+	"perch/domain/fault"
+	"perch/domain/oauth"
+	"perch/domain/quota"
+	"perch/domain/secret"
+	"perch/domain/xapi"
+	"perch/domain/xapp"
+	"perch/ports"
+)
+
+// A house is the actions slice over memory and X in a box, with one grant.
+type house struct {
+	*actions.Service
+	t      *testing.T
+	x      *xsim.Sim
+	app    client.App
+	grant  oauth.Grant
+	events []audit.Event
+	vault  ports.TokenVault
+	grants *grants.Service
+}
+
+func (h *house) Observe(_ context.Context, e audit.Event) { h.events = append(h.events, e) }
+
+// last is the event of the last action; refreshes and the like have others.
+func (h *house) last() audit.Event {
+	for i := len(h.events) - 1; i >= 0; i-- {
+		if !strings.HasPrefix(h.events[i].Verb, "grant.") {
+			return h.events[i]
+		}
+	}
+	h.t.Fatal("nothing was written down")
+	return audit.Event{}
+}
+
+func newHouse(t *testing.T, limit quota.Limit) *house {
+	t.Helper()
+	x, app := xsim.New(xsim.Options{}), xsim.DefaultApp()
+	server := httptest.NewServer(x)
+	t.Cleanup(server.Close)
+	gateway, err := xhttp.New(xhttp.Config{APIURL: server.URL, AuthorizeURL: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store, ring := memory.Open(), keyring.Ephemeral()
+	t.Cleanup(func() { _ = store.Close() })
+	registry := store.Registry()
+	xs := xapps.New(registry.XApps(), registry.Apps(), ring, ports.XApp{
+		ClientID: app.ClientID, ClientSecret: secret.New(app.ClientSecret), Bearer: secret.New(app.Bearer),
+	})
+	h := &house{t: t, x: x, vault: store.Vault(), app: client.App{
+		ID: "app_1", XApp: xapp.Default, Status: client.Active, Actions: []string{client.Everything},
+	}}
+	h.grants = grants.New(grants.Parts{
+		Vault: h.vault, Pending: store.Authorizations(), Keyring: ring, X: gateway, XApps: xs,
+		Sessions: store.Sessions(), Observer: h, Callback: "http://127.0.0.1/oauth/callback",
+	})
+	h.Service = actions.New(h.grants, xs, store.Quota(), limit, gateway, h)
+	h.grant = h.connect(oauth.Everything)
+	return h
+}
+
+func (h *house) connect(scopes oauth.Scopes) oauth.Grant {
+	h.t.Helper()
+	token, err := h.x.Issue(xsim.DefaultApp().ClientID, h.x.Users()[0].ID, scopes.List())
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	g, err := h.grants.Import(h.t.Context(), h.app.ID, xapp.Default, grants.Import{
+		Access: secret.New(token.Access), Refresh: secret.New(token.Refresh), Scopes: scopes,
+		Expires: time.Now().Add(time.Hour),
+	})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return g
+}
+
+// request is what a caller with the grant asks.
+func (h *house) request(id, body string) actions.Request {
+	h.t.Helper()
+	act, ok := xapi.ByID(id)
+	if !ok {
+		h.t.Fatalf("no action %s", id)
+	}
+	r := actions.Request{ID: "req_1", Actor: "key_1", App: h.app, Grant: h.grant.ID, Call: ports.Call{Action: act}}
+	if body != "" {
+		r.Call.Body, r.Call.Length, r.Call.Type = strings.NewReader(body), int64(len(body)), "application/json"
+	}
+	return r
+}
+
+// do performs the request and returns the reply's status and body.
+func (h *house) do(r actions.Request) (int, string, error) {
+	h.t.Helper()
+	reply, err := h.Do(h.t.Context(), r)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = reply.Body.Close() }()
+	b, err := io.ReadAll(reply.Body)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return reply.Status, string(b), nil
+}
+
+// calls counts X's executions of the action.
+func (h *house) calls(id string) int {
+	n := 0
+	for _, e := range h.x.Ledger() {
+		if e.Type == "call" && e.Object == id {
+			n++
+		}
+	}
+	return n
+}
+
+func TestDo(t *testing.T) {
+	h := newHouse(t, quota.Limit{})
+	status, body, err := h.do(h.request("createPosts", `{"text":"hello"}`))
+	if err != nil || status != 201 || !strings.Contains(body, "hello") {
+		t.Fatalf("%d %s %v", status, body, err)
+	}
+	e := h.last()
+	if e.Outcome != audit.Done || e.Status != 201 || e.Transaction == "" || e.Grant != h.grant.ID || e.Actor != "key_1" ||
+		e.User != h.grant.User.ID || e.Verb != "createPosts" || e.XApp != xapp.Default || e.Duration <= 0 {
+		t.Errorf("written down: %+v", e)
+	}
+}
+
+func TestWhatIsNotPermittedNeverReachesX(t *testing.T) {
+	h := newHouse(t, quota.Limit{})
+	if err := h.grants.Revoke(t.Context(), h.app.ID, h.grant.ID); err != nil {
+		t.Fatal(err)
+	}
+	revoked := h.grant
+	h.grant = h.connect("tweet.read users.read offline.access")
+	if revoked.ID != h.grant.ID {
+		t.Fatal("connecting again makes another grant")
+	}
+	before := len(h.x.Ledger())
+	for name, v := range map[string]struct {
+		id    string
+		spoil func(*actions.Request)
+		kind  fault.Kind
+		slug  string
+	}{
+		"an action the application may not": {"getUsersMe", func(r *actions.Request) { r.App.Actions = []string{"createPosts"} }, fault.Forbidden, "action-not-allowed"},
+		"a scope the user did not grant":    {"createPosts", func(*actions.Request) {}, fault.Forbidden, "insufficient-scope"},
+		"a scope the session does not have": {"getUsersMe", func(r *actions.Request) { r.Scopes = "tweet.read" }, fault.Forbidden, "insufficient-scope"},
+		"another application's grant":       {"getUsersMe", func(r *actions.Request) { r.App.ID = "app_2" }, fault.NotFound, "no-such-grant"},
+		"no grant":                          {"getUsersMe", func(r *actions.Request) { r.Grant = "" }, fault.Invalid, "no-grant"},
+		"app-only without permission":       {"getUsage", func(*actions.Request) {}, fault.Forbidden, "app-only"},
+	} {
+		r := h.request(v.id, "")
+		v.spoil(&r)
+		_, _, err := h.do(r)
+		if fault.KindOf(err) != v.kind || fault.SlugOf(err) != v.slug {
+			t.Errorf("%s: %v", name, err)
+		}
+		if e := h.last(); e.Outcome != audit.Refused || e.Status != 0 || e.Err == nil {
+			t.Errorf("%s is written down as %s: %+v", name, e.Outcome, e)
+		}
+	}
+	if after := len(h.x.Ledger()); after != before {
+		t.Errorf("X was asked: %+v", h.x.Ledger()[before:])
+	}
+}
+
+func TestARevokedGrantIsRefused(t *testing.T) {
+	h := newHouse(t, quota.Limit{})
+	if err := h.grants.Revoke(t.Context(), h.app.ID, h.grant.ID); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := h.do(h.request("getUsersMe", ""))
+	if fault.SlugOf(err) != "grant-revoked" {
+		t.Error(err)
+	}
+}
+
+func TestAppOnlyActionsUseTheAppsOwnBearer(t *testing.T) {
+	h := newHouse(t, quota.Limit{})
+	for _, id := range []string{"getUsage", "getUsersMe"} {
+		r := h.request(id, "")
+		r.AppOnly = true
+		if status, body, err := h.do(r); err != nil || status != 200 {
+			t.Errorf("%s: %d %s %v", id, status, body, err)
+		}
+	}
+	kinds := map[string]string{}
+	for _, e := range h.x.Ledger() {
+		if e.Type == "call" {
+			kinds[e.Object] = e.Details["credential"]
+		}
+	}
+	if kinds["getUsage"] != "app" || kinds["getUsersMe"] != "user" {
+		t.Errorf("credentials at X: %v", kinds)
+	}
+}
+
+func TestA401IsRepeatedOnceWithANewToken(t *testing.T) {
+	h := newHouse(t, quota.Limit{})
+	h.x.Mischief(xsim.Mischief{Match: "createPosts", Kind: "unauthorized", Times: 1})
+	status, body, err := h.do(h.request("createPosts", `{"text":"once"}`))
+	if err != nil || status != 201 || !strings.Contains(body, "once") {
+		t.Fatalf("%d %s %v", status, body, err)
+	}
+	h.x.Mischief(xsim.Mischief{Match: "createPosts", Kind: "unauthorized"})
+	_, _, err = h.do(h.request("createPosts", `{"text":"never"}`))
+	if fault.SlugOf(err) != "x-unauthorized" || !errors.Is(err, fault.Upstream) {
+		t.Error(err)
+	}
+	g, err := h.vault.Get(t.Context(), h.grant.ID)
+	if err != nil || g.State != oauth.Active || g.Refresh.Empty() {
+		t.Errorf("the grant is lost: %+v, %v", g, err)
+	}
+}
+
+func TestAStreamedBodyIsNotRepeated(t *testing.T) {
+	h := newHouse(t, quota.Limit{})
+	h.x.Mischief(xsim.Mischief{Match: "appendMediaUpload", Kind: "unauthorized", Times: 1})
+	r := h.request("appendMediaUpload", `{"media":"aGk=","segment_index":0}`)
+	r.Call.Params = map[string]string{"id": "1"}
+	_, _, err := h.do(r)
+	if fault.SlugOf(err) != "send-again" {
+		t.Error(err)
+	}
+	if n := h.calls("appendMediaUpload"); n != 1 {
+		t.Errorf("X was asked %d times", n)
+	}
+}
+
+type torn struct{}
+
+func (torn) Read([]byte) (int, error) {
+	return 0, fault.New(fault.Invalid, "the body ended early").Because(io.ErrUnexpectedEOF)
+}
+
+func TestATornJSONBodyNeverReachesX(t *testing.T) {
+	h := newHouse(t, quota.Limit{})
+	r := h.request("createPosts", `{"text":"half`)
+	r.Call.Body = io.MultiReader(r.Call.Body, torn{})
+	_, _, err := h.do(r)
+	if !errors.Is(err, fault.Invalid) || h.calls("createPosts") != 0 {
+		t.Errorf("X was asked %d times: %v", h.calls("createPosts"), err)
+	}
+}
+
+func TestTheClientsOwnLimit(t *testing.T) {
+	h := newHouse(t, quota.Limit{Max: 2, Window: time.Hour})
+	for range 2 {
+		if _, _, err := h.do(h.request("getUsersMe", "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, _, err := h.do(h.request("getUsersMe", ""))
+	e, ok := errors.AsType[*fault.Error](err)
+	if !ok || e.Kind != fault.Limited || e.Slug != "client-rate-limit" || e.Wait <= 0 || e.Wait > time.Hour {
+		t.Errorf("%+v", err)
+	}
+	other := h.request("getOpenApiSpec", "")
+	other.App.ID = "app_2"
+	if _, _, err := h.do(other); err != nil {
+		t.Errorf("one application's calls are counted for another: %v", err)
+	}
+}

@@ -1,0 +1,147 @@
+// Package wiring puts the house together: it is the only place that knows every
+// room. Which backend keeps what is decided here, by the settings.
+package wiring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"perch/adapters/keyring"
+	"perch/adapters/memory"
+	"perch/adapters/sqlstore"
+	"perch/cmd/internal/config"
+	"perch/migrations"
+	"perch/ports"
+)
+
+// A backend keeps everything; settings may give single ports to another one.
+type backend interface {
+	ports.Pinger
+	Vault() ports.TokenVault
+	Registry() ports.Registry
+	Authorizations() ports.Authorizations
+	Codes() ports.Codes
+	Sessions() ports.Sessions
+	SigningKeys() ports.SigningKeys
+	Quota() ports.QuotaStore
+	Close() error
+}
+
+// Stores is where a house keeps its things.
+type Stores struct {
+	Vault          ports.TokenVault
+	Registry       ports.Registry
+	Authorizations ports.Authorizations
+	Codes          ports.Codes
+	Sessions       ports.Sessions
+	SigningKeys    ports.SigningKeys
+	Quota          ports.QuotaStore
+	Backends       []Backend // each once
+}
+
+// A Backend is one of the stores by its setting.
+type Backend struct {
+	URL  string
+	Ping ports.Pinger
+}
+
+// openStores opens the backends that the settings name, each once, and brings
+// the schema of an embedded one up to date.
+func openStores(ctx context.Context, cfg config.Config, log *slog.Logger) (Stores, func(), error) {
+	opened := map[string]backend{}
+	shut := func() {
+		for url, b := range opened {
+			if err := b.Close(); err != nil {
+				log.Error("closing a store", "store", url, "error", err)
+			}
+		}
+	}
+	for _, url := range []string{cfg.Store, cfg.Vault, cfg.Quota} {
+		if opened[url] != nil {
+			continue
+		}
+		b, err := openBackend(ctx, url, log)
+		if err != nil {
+			shut()
+			return Stores{}, nil, err
+		}
+		opened[url] = b
+	}
+	main := opened[cfg.Store]
+	s := Stores{
+		Vault: opened[cfg.Vault].Vault(), Registry: main.Registry(), Authorizations: main.Authorizations(),
+		Codes: main.Codes(), Sessions: main.Sessions(), SigningKeys: main.SigningKeys(), Quota: opened[cfg.Quota].Quota(),
+	}
+	for url, b := range opened {
+		s.Backends = append(s.Backends, Backend{url, b})
+	}
+	return s, shut, nil
+}
+
+func openBackend(ctx context.Context, url string, log *slog.Logger) (backend, error) {
+	switch kind, _ := config.Backend(url); kind {
+	case "memory":
+		return memory.Open(), nil
+	case "sqlite":
+		s, err := sqlstore.Open(ctx, url)
+		if err != nil {
+			return nil, err
+		}
+		applied, err := migrations.SQLite().Apply(ctx, s.DB())
+		for _, name := range applied {
+			log.Info("migrated the store", "store", url, "migration", name)
+		}
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		return s, nil
+	default:
+		return nil, fmt.Errorf("store %q is unknown; use memory: or sqlite:PATH", url)
+	}
+}
+
+// Migrate brings the schemas of the settings' stores up to date and returns
+// what it applied, or with dry would apply. A store in memory has no schema.
+func Migrate(ctx context.Context, cfg config.Config, dry bool) (names []string, err error) {
+	urls := []string{cfg.Store, cfg.Vault, cfg.Quota}
+	slices.Sort(urls)
+	for _, url := range slices.Compact(urls) {
+		if kind, _ := config.Backend(url); kind != "sqlite" {
+			continue
+		}
+		more, err := migrate(ctx, url, dry)
+		names = append(names, more...)
+		if err != nil {
+			return names, fmt.Errorf("%s: %w", url, err)
+		}
+	}
+	return names, nil
+}
+
+func migrate(ctx context.Context, url string, dry bool) (names []string, err error) {
+	s, err := sqlstore.Open(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if dry {
+		return migrations.SQLite().Pending(ctx, s.DB())
+	}
+	return migrations.SQLite().Apply(ctx, s.DB())
+}
+
+// openRing opens the keys that seal what is stored, making them if there are none.
+func openRing(cfg config.Config, log *slog.Logger) (*keyring.Ring, error) {
+	if cfg.KeysetFile == "" {
+		return keyring.Ephemeral(), nil
+	}
+	ring, created, err := keyring.OpenOrCreate(cfg.KeysetFile)
+	if created {
+		log.Warn("made a new keyset; back it up: without it nothing that is stored can be opened",
+			"file", cfg.KeysetFile)
+	}
+	return ring, err
+}

@@ -1,0 +1,122 @@
+package wiring
+
+import (
+	"log/slog"
+	"time"
+
+	"perch/adapters/httpapi"
+	"perch/adapters/jws"
+	"perch/adapters/keyring"
+	"perch/adapters/telemetry"
+	"perch/adapters/xhttp"
+	"perch/app/access"
+	"perch/app/actions"
+	"perch/app/clients"
+	"perch/app/grants"
+	"perch/app/health"
+	"perch/app/sessions"
+	"perch/app/xapps"
+	"perch/cmd/internal/config"
+	"perch/domain/quota"
+	"perch/domain/xapp"
+	"perch/ports"
+)
+
+// A House is a Perch that is ready to be served.
+type House struct {
+	Public  *httpapi.Server
+	Admin   *httpapi.Server // nil where the settings want none
+	Clients *clients.Service
+	Grants  *grants.Service
+	XApps   *xapps.Service
+	Health  *health.Service
+	Gateway *xhttp.Gateway
+}
+
+// Version is what the program calls itself.
+type Version string
+
+func newGateway(cfg config.Config, v Version) (*xhttp.Gateway, error) {
+	return xhttp.New(xhttp.Config{
+		APIURL: cfg.X.APIURL, AuthorizeURL: cfg.X.AuthorizeURL, UserAgent: "perch/" + string(v),
+	})
+}
+
+func newXApps(s Stores, ring ports.Keyring, cfg config.Config) *xapps.Service {
+	return xapps.New(s.Registry.XApps(), s.Registry.Apps(), ring, ports.XApp{
+		ID: xapp.Default, ClientID: cfg.X.ClientID, ClientSecret: cfg.X.ClientSecret,
+		Bearer: cfg.X.Bearer, APIKey: cfg.X.APIKey, APISecret: cfg.X.APISecret,
+	})
+}
+
+func newClients(s Stores, ring ports.Keyring, x *xapps.Service) *clients.Service {
+	return clients.New(s.Registry.Apps(), s.Registry.Keys(), ring, x)
+}
+
+func newGrants(
+	s Stores, ring ports.Keyring, x *xhttp.Gateway, xs *xapps.Service, o ports.Observer, cfg config.Config,
+) *grants.Service {
+	return grants.New(grants.Parts{
+		Vault: s.Vault, Pending: s.Authorizations, Keyring: ring, X: x, XApps: xs,
+		Sessions: s.Sessions, Observer: o, Callback: cfg.Callback(),
+	})
+}
+
+func newSessions(
+	s Stores, ring ports.Keyring, signer ports.TokenSigner, c *clients.Service, g *grants.Service, cfg config.Config,
+) *sessions.Service {
+	return sessions.New(sessions.Parts{
+		Clients: c, Apps: s.Registry.Apps(), Grants: g, Codes: s.Codes, Sessions: s.Sessions,
+		Signer: signer, Keyring: ring, Issuer: cfg.PublicURL,
+	})
+}
+
+func newActions(
+	s Stores, g *grants.Service, xs *xapps.Service, x *xhttp.Gateway, o ports.Observer, cfg config.Config,
+) *actions.Service {
+	return actions.New(g, xs, s.Quota, quota.Limit{Max: cfg.ClientLimit, Window: time.Minute}, x, o)
+}
+
+func newGate(c *clients.Service, s *sessions.Service) *access.Gate { return access.New(c, s) }
+
+func newHealth(s Stores, x *xhttp.Gateway) *health.Service {
+	parts := []health.Part{{Name: "x", Pinger: x}}
+	for _, b := range s.Backends {
+		kind, _ := config.Backend(b.URL)
+		parts = append(parts, health.Part{Name: kind, Pinger: b.Ping, Required: true})
+	}
+	return health.New(parts...)
+}
+
+func newObserver(log *slog.Logger) ports.Observer { return telemetry.NewLog(log) }
+
+// doors are the listeners of a house.
+type doors struct{ public, admin *httpapi.Server }
+
+func newDoors(cfg config.Config, v Version, s httpapi.Services, log *slog.Logger) doors {
+	c := httpapi.Config{PublicURL: cfg.PublicURL, AdminToken: cfg.AdminToken, Version: string(v)}
+	d := doors{public: httpapi.NewPublic(c, s, log)}
+	if cfg.AdminListen != "" {
+		d.admin = httpapi.NewAdmin(c, s, log)
+	}
+	return d
+}
+
+func newHouse(d doors, s httpapi.Services, x *xhttp.Gateway, _ *tidier) *House {
+	return &House{
+		Public: d.public, Admin: d.admin, Clients: s.Clients, Grants: s.Grants,
+		XApps: s.XApps, Health: s.Health, Gateway: x,
+	}
+}
+
+func newSigner(s Stores, ring ports.Keyring, cfg config.Config) *jws.Signer {
+	return jws.New(s.SigningKeys, ring, cfg.PublicURL)
+}
+
+// Vaults is what is kept, and the keys to it.
+type Vaults struct {
+	Stores
+	Ring *keyring.Ring
+}
+
+func newVaults(s Stores, r *keyring.Ring) *Vaults { return &Vaults{s, r} }

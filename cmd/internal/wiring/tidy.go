@@ -1,0 +1,68 @@
+package wiring
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"perch/domain/session"
+)
+
+// What has ended is kept a little longer: a code to notice that it is used
+// again, a session and a key for clocks that disagree.
+const (
+	tidyEvery    = time.Minute
+	keepCodes    = time.Hour
+	keepSessions = 24 * time.Hour
+	keepKeys     = session.AccessTTL + time.Hour
+)
+
+// A tidier removes what has expired from the stores.
+type tidier struct {
+	stores Stores
+	log    *slog.Logger
+}
+
+// newTidier starts a tidier; it ends with the clean-up.
+func newTidier(ctx context.Context, s Stores, log *slog.Logger) (*tidier, func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	t, done := &tidier{s, log}, make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(tidyEvery)
+		defer tick.Stop()
+		for {
+			t.tidy(ctx, time.Now())
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return t, func() { cancel(); <-done }
+}
+
+func (t *tidier) tidy(ctx context.Context, now time.Time) {
+	for _, sweep := range []struct {
+		what string
+		do   func(context.Context, time.Time) (int, error)
+		at   time.Time
+	}{
+		{"authorizations", t.stores.Authorizations.Sweep, now},
+		{"codes", t.stores.Codes.Sweep, now.Add(-keepCodes)},
+		{"sessions", t.stores.Sessions.Sweep, now.Add(-keepSessions)},
+		{"signing keys", t.stores.SigningKeys.Sweep, now.Add(-keepKeys)},
+	} {
+		n, err := sweep.do(ctx, sweep.at)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			t.log.Warn("could not remove what has expired; it is tried again in a minute",
+				"what", sweep.what, "error", err)
+		case n > 0:
+			t.log.Debug("removed what has expired", "what", sweep.what, "count", n)
+		}
+	}
+}
