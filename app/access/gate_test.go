@@ -1,0 +1,86 @@
+package access_test
+
+import (
+	"context"
+	"testing"
+
+	"perch/app/access"
+	"perch/domain/apikey"
+	"perch/domain/client"
+	"perch/domain/fault"
+	"perch/domain/oauth"
+	"perch/domain/secret"
+	"perch/domain/session"
+)
+
+var app = client.App{ID: "app_1", Origins: []client.Origin{"https://app.example"}}
+
+// registry knows two secret keys, one of them bound; book knows one session.
+type registry struct{}
+
+func (registry) Authenticate(_ context.Context, key secret.Text) (client.App, apikey.Key, error) {
+	switch key.Reveal() {
+	case "sk_free":
+		return app, apikey.Key{ID: "key_free", Kind: apikey.Secret, AppOnly: true}, nil
+	case "sk_bound":
+		return app, apikey.Key{ID: "key_bound", Kind: apikey.Secret, Grant: "g1"}, nil
+	case "sk_down":
+		return client.App{}, apikey.Key{}, fault.New(fault.Unavailable, "the store is down")
+	}
+	return client.App{}, apikey.Key{}, fault.New(fault.Unauthenticated, "unknown").Named("bad-api-key")
+}
+
+type book struct{}
+
+func (book) Verify(_ context.Context, token secret.Text) (session.Claims, client.App, error) {
+	if token.Reveal() == "session" {
+		return session.Claims{Grant: "g1", Session: "ses_1", Scopes: "tweet.read"}, app, nil
+	}
+	return session.Claims{}, client.App{}, fault.New(fault.Unauthenticated, "no session").Named("invalid-token")
+}
+
+func TestEnter(t *testing.T) {
+	const home, away = "https://app.example", "https://other.example"
+	for name, v := range map[string]struct {
+		bearer  string
+		grant   oauth.GrantID
+		origin  string
+		browser bool
+		kind    fault.Kind // of the refusal
+		slug    string
+		as      oauth.GrantID // where let in
+	}{
+		"nothing":                          {kind: fault.Unauthenticated, slug: "no-credential"},
+		"a publishable key":                {bearer: "pk_x", kind: fault.Unauthenticated, slug: "publishable-key"},
+		"a secret key in a browser":        {bearer: "sk_free", browser: true, kind: fault.Forbidden, slug: "secret-key-in-browser"},
+		"an unknown key":                   {bearer: "sk_x", kind: fault.Unauthenticated, slug: "bad-api-key"},
+		"a store that is down":             {bearer: "sk_down", kind: fault.Unavailable},
+		"a free key":                       {bearer: "sk_free"},
+		"a free key names a grant":         {bearer: "sk_free", grant: "g2", as: "g2"},
+		"a bound key":                      {bearer: "sk_bound", as: "g1"},
+		"a bound key names its grant":      {bearer: "sk_bound", grant: "g1", as: "g1"},
+		"a bound key names another":        {bearer: "sk_bound", grant: "g2", kind: fault.Forbidden, slug: "bound-key"},
+		"a session":                        {bearer: "session", as: "g1"},
+		"a session from its page":          {bearer: "session", origin: home, browser: true, as: "g1"},
+		"a session from another page":      {bearer: "session", origin: away, browser: true, kind: fault.Forbidden, slug: "origin-not-allowed"},
+		"a session from a sandboxed frame": {bearer: "session", origin: "null", browser: true, kind: fault.Forbidden, slug: "origin-not-allowed"},
+		"a session names another grant":    {bearer: "session", grant: "g2", kind: fault.Forbidden, slug: "bound-session"},
+		"no token of ours":                 {bearer: "x", kind: fault.Unauthenticated, slug: "invalid-token"},
+	} {
+		c, err := access.New(registry{}, book{}).Enter(t.Context(), access.Credentials{
+			Bearer: secret.New(v.bearer), Grant: v.grant, Origin: v.origin, Browser: v.browser,
+		})
+		if v.kind != fault.Internal {
+			if fault.KindOf(err) != v.kind || fault.SlugOf(err) != v.slug || c.App.ID != "" {
+				t.Errorf("%s: let in as %q: %v", name, c.App.ID, err)
+			}
+			continue
+		}
+		if err != nil || c.App.ID != app.ID || c.Grant != v.as || c.Actor == "" {
+			t.Errorf("%s: %+v, %v", name, c, err)
+		}
+		if session := v.bearer == "session"; (c.Session != "") != session || (c.Scopes != "") != session || c.AppOnly != (v.bearer == "sk_free") {
+			t.Errorf("%s: %+v", name, c)
+		}
+	}
+}

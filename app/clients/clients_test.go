@@ -1,0 +1,194 @@
+package clients_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"perch/adapters/keyring"
+	"perch/adapters/memory"
+	"perch/app/clients"
+	"perch/app/xapps"
+	"perch/domain/apikey"
+	"perch/domain/client"
+	"perch/domain/fault"
+	"perch/domain/secret"
+	"perch/ports"
+)
+
+type house struct {
+	*clients.Service
+	xapps *xapps.Service
+	store *memory.Store
+}
+
+func newHouse(t *testing.T) house {
+	t.Helper()
+	store, ring := memory.Open(), keyring.Ephemeral()
+	t.Cleanup(func() { _ = store.Close() })
+	r := store.Registry()
+	xs := xapps.New(r.XApps(), r.Apps(), ring, ports.XApp{ClientID: "x"})
+	return house{clients.New(r.Apps(), r.Keys(), ring, xs), xs, store}
+}
+
+func (h house) register(t *testing.T, a client.App) client.App {
+	t.Helper()
+	a.Name = "test"
+	a, err := h.Register(t.Context(), a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (h house) issue(t *testing.T, k apikey.Key) (apikey.Key, secret.Text) {
+	t.Helper()
+	k, text, err := h.IssueKey(t.Context(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k, text
+}
+
+func TestAKeyIsKnownByItsTextAlone(t *testing.T) {
+	h := newHouse(t)
+	app := h.register(t, client.App{})
+	for _, kind := range []apikey.Kind{apikey.Publishable, apikey.Secret} {
+		k, text := h.issue(t, apikey.Key{App: app.ID, Kind: kind})
+		if !strings.HasPrefix(text.Reveal(), kind.Prefix()) || len(text.Reveal()) != 29 {
+			t.Errorf("a %s key has %d characters", kind, len(text.Reveal()))
+		}
+		got, found, err := h.Authenticate(t.Context(), text)
+		if err != nil || got.ID != app.ID || found.ID != k.ID {
+			t.Errorf("%s: %v", kind, err)
+		}
+		for _, kept := range []string{k.Digest, k.Hint, string(k.ID)} {
+			if strings.Contains(kept, text.Reveal()[3:]) {
+				t.Errorf("the key is kept in %q", kept)
+			}
+		}
+		if _, _, err := h.Authenticate(t.Context(), secret.New(k.Digest)); !errors.Is(err, fault.Unauthenticated) {
+			t.Errorf("the stored digest is taken for a key: %v", err)
+		}
+	}
+}
+
+func TestWhatIsNoGoodKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		app := h.register(t, client.App{})
+		revoked, revokedText := h.issue(t, apikey.Key{App: app.ID, Kind: apikey.Secret})
+		if _, err := h.RevokeKey(t.Context(), revoked.ID); err != nil {
+			t.Fatal(err)
+		}
+		_, expired := h.issue(t, apikey.Key{App: app.ID, Kind: apikey.Secret, Expires: time.Now().Add(time.Minute)})
+		time.Sleep(time.Minute)
+		_, good := h.issue(t, apikey.Key{App: app.ID, Kind: apikey.Secret})
+		for name, text := range map[string]string{
+			"nothing": "", "no prefix": "x", "unknown": "sk_ABCDEFGHIJKLMNOPQRSTUVWXYZ", "revoked": revokedText.Reveal(),
+			"expired": expired.Reveal(), "another case": strings.ToLower(good.Reveal()), "longer": good.Reveal() + "A",
+			"the other kind": "pk_" + good.Reveal()[3:], "SQL": "sk_' OR 1=1--", "a NUL": "sk_\x00", "not UTF-8": "sk_\xff",
+			"a megabyte": "sk_" + strings.Repeat("A", 1<<20),
+		} {
+			if _, _, err := h.Authenticate(t.Context(), secret.New(text)); fault.SlugOf(err) != "bad-api-key" {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if _, _, err := h.Authenticate(t.Context(), good); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAStoreThatDoesNotAnswerIsNobody(t *testing.T) {
+	h := newHouse(t)
+	app := h.register(t, client.App{})
+	_, text := h.issue(t, apikey.Key{App: app.ID, Kind: apikey.Secret})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	got, _, err := h.Authenticate(ctx, text)
+	if err == nil || errors.Is(err, fault.Unauthenticated) || got.ID != "" {
+		t.Errorf("identity %q: %v", got.ID, err)
+	}
+}
+
+func TestASuspendedApplicationsKeysAreRefused(t *testing.T) {
+	h := newHouse(t)
+	app := h.register(t, client.App{})
+	_, text := h.issue(t, apikey.Key{App: app.ID, Kind: apikey.Secret})
+	_, err := h.Change(t.Context(), app.ID, func(a client.App) client.App { a.Status = client.Suspended; return a })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := h.Authenticate(t.Context(), text); fault.SlugOf(err) != "app-suspended" {
+		t.Error(err)
+	}
+}
+
+func TestKeysThatMakeNoSenseAreNotIssued(t *testing.T) {
+	h := newHouse(t)
+	app := h.register(t, client.App{})
+	for name, k := range map[string]apikey.Key{
+		"of no application":        {App: "app_x", Kind: apikey.Secret},
+		"of no kind":               {App: app.ID},
+		"publishable and bound":    {App: app.ID, Kind: apikey.Publishable, Grant: "g"},
+		"publishable and app-only": {App: app.ID, Kind: apikey.Publishable, AppOnly: true},
+		"expired already":          {App: app.ID, Kind: apikey.Secret, Expires: time.Now().Add(-time.Second)},
+	} {
+		if _, _, err := h.IssueKey(t.Context(), k); err == nil {
+			t.Errorf("a key %s is issued", name)
+		}
+	}
+}
+
+func TestChangeKeepsWhatMayNotChange(t *testing.T) {
+	h := newHouse(t)
+	app := h.register(t, client.App{})
+	got, err := h.Change(t.Context(), app.ID, func(a client.App) client.App {
+		a.ID, a.XApp, a.Created, a.Name = "app_x", "other", time.Time{}, "new"
+		return a
+	})
+	if err != nil || got.ID != app.ID || got.XApp != app.XApp || !got.Created.Equal(app.Created) || got.Name != "new" {
+		t.Errorf("%+v: %v", got, err)
+	}
+	_, err = h.Change(t.Context(), app.ID, func(a client.App) client.App { a.Origins = []client.Origin{"*"}; return a })
+	if !errors.Is(err, fault.Invalid) {
+		t.Error(err)
+	}
+	if _, err := h.Register(t.Context(), client.App{Name: "n", XApp: "nowhere"}); !errors.Is(err, fault.NotFound) {
+		t.Error(err)
+	}
+}
+
+func TestAllowedFollowsTheApplications(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		const origin = client.Origin("https://app.example")
+		allowed := func() bool {
+			ok, err := h.Allowed(t.Context(), origin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ok
+		}
+		if allowed() {
+			t.Error("an origin of nobody is allowed")
+		}
+		app := h.register(t, client.App{Origins: []client.Origin{origin}})
+		if !allowed() {
+			t.Error("a new application's origin is not allowed at once")
+		}
+		suspended := app
+		suspended.Status = client.Suspended // by another replica
+		if _, err := h.store.Registry().Apps().Swap(t.Context(), app, suspended); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(clients.OriginsTTL + time.Millisecond)
+		if allowed() {
+			t.Error("a suspended application's origin is allowed")
+		}
+	})
+}

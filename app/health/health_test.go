@@ -1,0 +1,36 @@
+package health_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+
+	"perch/app/health"
+)
+
+type part func(context.Context) error
+
+func (p part) Ping(ctx context.Context) error { return p(ctx) }
+
+func TestReady(t *testing.T) {
+	fine := part(func(context.Context) error { return nil })
+	broken := part(func(context.Context) error { return errors.New("broken") })
+	silent := part(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+	for name, v := range map[string]struct {
+		store, x part
+		ready    bool
+	}{
+		"all is well":               {fine, fine, true},
+		"X does not answer":         {fine, silent, true},
+		"the store is broken":       {broken, fine, false},
+		"the store does not answer": {silent, fine, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := health.New(health.Part{Name: "store", Pinger: v.store, Required: true}, health.Part{Name: "x", Pinger: v.x}).Ready(t.Context())
+			if r.Ready != v.ready || len(r.Parts) != 2 || r.Parts[0].Name != "store" || r.Parts[1].Name != "x" {
+				t.Errorf("%s: %+v", name, r)
+			}
+		})
+	}
+}
