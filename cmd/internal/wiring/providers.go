@@ -109,6 +109,8 @@ func newHouse(d doors, s httpapi.Services, x *xhttp.Gateway, _ *tidier) *House {
 	}
 }
 
+func newKeyring(r *keyring.Ring) ports.Keyring { return r }
+
 func newSigner(s Stores, ring ports.Keyring, cfg config.Config) *jws.Signer {
 	return jws.New(s.SigningKeys, ring, cfg.PublicURL)
 }
