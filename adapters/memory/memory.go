@@ -1,0 +1,83 @@
+// Package memory keeps every store in the memory of one process: for trying
+// things out and for tests. Nothing outlives the process, and replicas do not
+// see each other's.
+package memory
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"perch/domain/fault"
+	"perch/ports"
+)
+
+// A Store holds all stores, empty at first.
+type Store struct {
+	vault          *Vault
+	registry       *Registry
+	authorizations *Authorizations
+	codes          *Codes
+	sessions       *Sessions
+	signingKeys    *SigningKeys
+	quota          *Quota
+}
+
+var _ ports.Pinger = (*Store)(nil)
+
+// Open returns an empty store.
+func Open() *Store {
+	return &Store{
+		vault: NewVault(), registry: NewRegistry(), authorizations: NewAuthorizations(), codes: NewCodes(),
+		sessions: NewSessions(), signingKeys: NewSigningKeys(), quota: NewQuota(),
+	}
+}
+
+// Vault returns the store of grants.
+func (s *Store) Vault() ports.TokenVault { return s.vault }
+
+// Registry returns the store of client applications, API keys and X Apps.
+func (s *Store) Registry() ports.Registry { return s.registry }
+
+// Authorizations returns the store of sign-ins that are under way.
+func (s *Store) Authorizations() ports.Authorizations { return s.authorizations }
+
+// Codes returns the store of authorization codes.
+func (s *Store) Codes() ports.Codes { return s.codes }
+
+// Sessions returns the store of sessions.
+func (s *Store) Sessions() ports.Sessions { return s.sessions }
+
+// SigningKeys returns the store of signing keys.
+func (s *Store) SigningKeys() ports.SigningKeys { return s.signingKeys }
+
+// Quota returns the store of counts.
+func (s *Store) Quota() ports.QuotaStore { return s.quota }
+
+// Ping returns nil unless ctx has ended: memory is always there.
+func (s *Store) Ping(ctx context.Context) error { return ended(ctx) }
+
+// Close ends the store's goroutines. Counting calls fails afterwards.
+func (s *Store) Close() error { return s.quota.Close() }
+
+func ended(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fault.New(fault.Unavailable, "the request ended before it was served").Because(err)
+	}
+	return nil
+}
+
+func missing(noun string) error { return fault.New(fault.NotFound, "there is no such %s", noun) }
+
+func taken(noun string) error { return fault.New(fault.Conflict, "there is such a %s already", noun) }
+
+func overtaken(noun string) error {
+	return fault.New(fault.Conflict, "the %s was changed meanwhile; read it again", noun)
+}
+
+func errUsed() error { return fault.New(fault.Conflict, "the code was used before") }
+
+// moment is t as every store keeps it.
+func moment(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
+var errClosed = errors.New("the store is closed")

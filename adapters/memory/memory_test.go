@@ -1,0 +1,55 @@
+package memory_test
+
+import (
+	"testing"
+
+	"perch/adapters/memory"
+	"perch/ports"
+	"perch/ports/conformance"
+)
+
+// open returns a store that is closed with the test.
+func open(t *testing.T) *memory.Store {
+	t.Helper()
+	s := memory.Open()
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestConformance(t *testing.T) {
+	conformance.Verified(t, "memory")
+	t.Run("TokenVault", func(t *testing.T) {
+		conformance.TokenVault(t, func(t *testing.T) ports.TokenVault { return open(t).Vault() })
+	})
+	t.Run("TokenVault behind mischief", func(t *testing.T) {
+		conformance.TokenVault(t, func(t *testing.T) ports.TokenVault { return memory.Mischief(open(t).Vault()) })
+	})
+	t.Run("Applications", func(t *testing.T) {
+		conformance.Applications(t, func(t *testing.T) ports.Applications { return open(t).Registry().Apps() })
+	})
+	t.Run("APIKeys", func(t *testing.T) {
+		conformance.APIKeys(t, func(t *testing.T) ports.APIKeys { return open(t).Registry().Keys() })
+	})
+	t.Run("XApps", func(t *testing.T) {
+		conformance.XApps(t, func(t *testing.T) ports.XApps { return open(t).Registry().XApps() })
+	})
+	t.Run("Authorizations", func(t *testing.T) {
+		conformance.Authorizations(t, func(t *testing.T) ports.Authorizations { return open(t).Authorizations() })
+	})
+	t.Run("Codes", func(t *testing.T) {
+		conformance.Codes(t, func(t *testing.T) ports.Codes { return open(t).Codes() })
+	})
+	t.Run("Sessions", func(t *testing.T) {
+		conformance.Sessions(t, func(t *testing.T) ports.Sessions { return open(t).Sessions() })
+	})
+	t.Run("SigningKeys", func(t *testing.T) {
+		conformance.SigningKeys(t, func(t *testing.T) ports.SigningKeys { return open(t).SigningKeys() })
+	})
+	t.Run("QuotaStore", func(t *testing.T) {
+		conformance.QuotaStore(t, func(t *testing.T) ports.QuotaStore { return open(t).Quota() })
+	})
+}

@@ -1,0 +1,86 @@
+package sqlstore
+
+import (
+	"context"
+	"slices"
+
+	"github.com/uptrace/bun"
+
+	"perch/domain/apikey"
+	"perch/domain/client"
+	"perch/domain/oauth"
+	"perch/ports"
+)
+
+// APIKeys is a ports.APIKeys.
+type APIKeys struct {
+	keys table[keyRow, apikey.Key]
+}
+
+var _ ports.APIKeys = (*APIKeys)(nil)
+
+func newAPIKeys(s *Store) *APIKeys {
+	return &APIKeys{table[keyRow, apikey.Key]{
+		reads: s.reads, writes: s.writes, noun: "API key", key: "id", fixed: []string{"id", "digest"},
+		row: rowOfKey, value: (*keyRow).apiKey,
+	}}
+}
+
+func (s *APIKeys) Create(ctx context.Context, k apikey.Key) (apikey.Key, error) {
+	k.Version = 1
+	return s.keys.insert(ctx, k)
+}
+
+func (s *APIKeys) Get(ctx context.Context, id apikey.ID) (apikey.Key, error) {
+	return s.keys.get(ctx, "id = ?", id)
+}
+
+func (s *APIKeys) ByDigest(ctx context.Context, digests []string) (apikey.Key, error) {
+	digests = slices.DeleteFunc(slices.Clone(digests), func(d string) bool { return !fit(d) })
+	return s.keys.get(ctx, "digest IN (?)", bun.List(digests))
+}
+
+func (s *APIKeys) Swap(ctx context.Context, old, next apikey.Key) (apikey.Key, error) {
+	next.ID, next.Version, next.Digest = old.ID, old.Version+1, old.Digest
+	return s.keys.swap(ctx, old.ID, old.Version, next)
+}
+
+func (s *APIKeys) List(ctx context.Context, app client.AppID, after apikey.ID, n int) ([]apikey.Key, error) {
+	return s.keys.list(ctx, after, n, string(app))
+}
+
+type keyRow struct {
+	bun.BaseModel `bun:"table:api_keys,alias:k"`
+
+	ID      string `bun:"id,pk"`
+	App     string `bun:"app"`
+	Kind    string `bun:"kind"`
+	Hint    string `bun:"hint"`
+	Digest  string `bun:"digest"`
+	Grant   string `bun:"grant_id"`
+	AppOnly int64  `bun:"app_only"` // 1: yes
+	Created int64  `bun:"created"`
+	Expires int64  `bun:"expires"`
+	Revoked int64  `bun:"revoked"`
+	Version int64  `bun:"version"`
+}
+
+func rowOfKey(k apikey.Key) *keyRow {
+	r := &keyRow{
+		ID: string(k.ID), App: string(k.App), Kind: string(k.Kind), Hint: k.Hint, Digest: k.Digest,
+		Grant: string(k.Grant), Created: micros(k.Created), Expires: micros(k.Expires), Revoked: micros(k.Revoked),
+		Version: k.Version,
+	}
+	if k.AppOnly {
+		r.AppOnly = 1
+	}
+	return r
+}
+
+func (r *keyRow) apiKey() apikey.Key {
+	return apikey.Key{
+		ID: apikey.ID(r.ID), App: client.AppID(r.App), Kind: apikey.Kind(r.Kind), Hint: r.Hint, Digest: r.Digest,
+		Grant: oauth.GrantID(r.Grant), AppOnly: r.AppOnly == 1,
+		Created: moment(r.Created), Expires: moment(r.Expires), Revoked: moment(r.Revoked), Version: r.Version,
+	}
+}

@@ -1,0 +1,111 @@
+// Package sqlstore keeps every store in an SQL database. All writes are single
+// guarded statements, and all columns are text or whole numbers, so that one set
+// of statements serves every database that bun has a dialect for.
+//
+// Arguments are written into the text of statements. Whoever adds a hook or a
+// log must leave that text out of it.
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/uptrace/bun"
+
+	"perch/domain/fault"
+	"perch/ports"
+)
+
+// A Store is a database with all stores in it. The schema is not its business:
+// it must have been brought up to date before.
+type Store struct {
+	reads  *bun.DB
+	writes *bun.DB
+	counts *bun.DB // of calls: may be forgotten when the machine loses power
+
+	quota *Quota
+}
+
+var _ ports.Pinger = (*Store)(nil)
+
+// Open opens the database that dsn names, as "sqlite:/var/lib/perch/perch.db".
+// The file is made, for its owner's eyes only, if there is none.
+func Open(ctx context.Context, dsn string) (*Store, error) {
+	scheme, rest, _ := strings.Cut(dsn, ":")
+	if scheme != "sqlite" {
+		return nil, fmt.Errorf("%q is not a store of this kind; write sqlite:PATH", scheme)
+	}
+	s, err := openSQLite(ctx, rest)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", dsn, err)
+	}
+	s.quota = &Quota{db: s.counts}
+	return s, nil
+}
+
+// Vault returns the store of grants.
+func (s *Store) Vault() ports.TokenVault { return newVault(s) }
+
+// Registry returns the store of client applications, API keys and X Apps.
+func (s *Store) Registry() ports.Registry { return newRegistry(s) }
+
+// Authorizations returns the store of sign-ins that are under way.
+func (s *Store) Authorizations() ports.Authorizations { return newAuthorizations(s) }
+
+// Codes returns the store of authorization codes.
+func (s *Store) Codes() ports.Codes { return newCodes(s) }
+
+// Sessions returns the store of sessions.
+func (s *Store) Sessions() ports.Sessions { return newSessions(s) }
+
+// SigningKeys returns the store of signing keys.
+func (s *Store) SigningKeys() ports.SigningKeys { return newSigningKeys(s) }
+
+// Quota returns the store of counts.
+func (s *Store) Quota() ports.QuotaStore { return s.quota }
+
+// DB returns the connection that writes, for migrations.
+func (s *Store) DB() *sql.DB { return s.writes.DB }
+
+// Ping returns nil if the database answers and has our tables.
+func (s *Store) Ping(ctx context.Context) error {
+	if _, err := s.reads.NewSelect().Model((*grantRow)(nil)).Column("id").Limit(1).Exec(ctx); err != nil {
+		return unavailable(ctx, err)
+	}
+	return nil
+}
+
+// Close closes the database.
+func (s *Store) Close() error {
+	var errs []error
+	for _, db := range []*bun.DB{s.reads, s.counts, s.writes} {
+		if db != nil { // as when it could not be opened
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func missing(noun string) error { return fault.New(fault.NotFound, "there is no such %s", noun) }
+
+func taken(noun string) error { return fault.New(fault.Conflict, "there is such a %s already", noun) }
+
+func overtaken(noun string) error {
+	return fault.New(fault.Conflict, "the %s was changed meanwhile; read it again", noun)
+}
+
+func unstorable() error {
+	return fault.New(fault.Invalid, "text must be UTF-8 without NUL characters")
+}
+
+// unavailable hides err from clients. Drivers that were interrupted may not say
+// by what, so the context's own error is added.
+func unavailable(ctx context.Context, err error) error {
+	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
+		err = errors.Join(ended, err)
+	}
+	return fault.New(fault.Unavailable, "the store does not answer; try again").Because(err)
+}

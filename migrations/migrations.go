@@ -1,0 +1,195 @@
+// Package migrations holds the schema of each kind of database as numbered
+// files, and brings a database up to date with them. There is no way back: a
+// change that must be undone gets a file that undoes it.
+package migrations
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"embed"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+//go:embed sqlite/*.sql
+var embedded embed.FS
+
+// A Schema is the numbered files for one kind of database.
+type Schema struct {
+	files fs.FS
+}
+
+// SQLite returns the schema for SQLite.
+func SQLite() Schema {
+	files, err := fs.Sub(embedded, "sqlite")
+	if err != nil {
+		panic(err) // the folder is compiled in
+	}
+	return Schema{files}
+}
+
+// ErrNewer says that a newer version of Perch has changed the database.
+var ErrNewer = errors.New("the database was set up by a newer version of Perch; run that version or a later one")
+
+// ErrChanged says that a file is no longer what was applied, or that another
+// was applied in its place.
+var ErrChanged = errors.New("this version of Perch has another migration than the one that was applied; " +
+	"run the version that applied it, or restore the database from a backup")
+
+// Pending returns the names of the files that Apply would apply, in order. It
+// writes nothing.
+func (s Schema) Pending(ctx context.Context, db *sql.DB) ([]string, error) {
+	steps, err := s.steps()
+	if err != nil {
+		return nil, err
+	}
+	done, err := recorded(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	left, err := remaining(steps, done)
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, 0, len(left))
+	for _, st := range left {
+		names = append(names, st.name)
+	}
+	return names, nil
+}
+
+// Apply applies all files that are pending and returns their names. Each is
+// applied and recorded in one transaction, so a file that fails, or a process
+// that dies, leaves the database as it was after the file before. Several may
+// call Apply at once; each file is applied once. Connections of db should wait
+// for locks (busy_timeout).
+func (s Schema) Apply(ctx context.Context, db *sql.DB) (applied []string, err error) {
+	steps, err := s.steps()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	for {
+		name, err := next(ctx, conn, steps)
+		if err != nil || name == "" {
+			return applied, err
+		}
+		applied = append(applied, name)
+	}
+}
+
+// next applies the first file that is pending and returns its name, or "".
+func next(ctx context.Context, conn *sql.Conn, steps []step) (name string, err error) {
+	// Immediate: whoever waits here sees what the one before has recorded.
+	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return "", fmt.Errorf("migrations: %w", err)
+	}
+	defer func() {
+		if err != nil || name == "" {
+			// The caller may have left; the transaction must not stay open.
+			_, failed := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+			err = errors.Join(err, failed)
+		}
+	}()
+	done, err := recorded(ctx, conn)
+	if err != nil {
+		return "", err
+	}
+	left, err := remaining(steps, done)
+	if err != nil || len(left) == 0 {
+		return "", err
+	}
+	if err := perform(ctx, conn, left[0]); err != nil {
+		return "", fmt.Errorf("migration %s: %w", left[0].name, err)
+	}
+	return left[0].name, nil
+}
+
+// perform applies and records one step and ends the transaction.
+func perform(ctx context.Context, conn *sql.Conn, st step) error {
+	const table = `CREATE TABLE IF NOT EXISTS perch_migrations (
+		name TEXT NOT NULL PRIMARY KEY, checksum TEXT NOT NULL, applied BIGINT NOT NULL)`
+	const record = `INSERT INTO perch_migrations (name, checksum, applied) VALUES (?, ?, ?)`
+	if _, err := conn.ExecContext(ctx, table); err != nil {
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, st.sql); err != nil {
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, record, st.name, st.checksum, time.Now().UnixMicro()); err != nil {
+		return err
+	}
+	_, err := conn.ExecContext(ctx, "COMMIT")
+	return err
+}
+
+// A step is one file.
+type step struct{ name, checksum, sql string }
+
+func (s Schema) steps() ([]step, error) {
+	entries, err := fs.ReadDir(s.files, ".")
+	if err != nil {
+		return nil, fmt.Errorf("migrations: %w", err)
+	}
+	steps := make([]step, 0, len(entries)) // ReadDir sorts by name, which is by number
+	for _, e := range entries {
+		text, err := fs.ReadFile(s.files, e.Name())
+		if err != nil {
+			return nil, fmt.Errorf("migrations: %w", err)
+		}
+		sum := sha256.Sum256(text)
+		steps = append(steps, step{e.Name(), hex.EncodeToString(sum[:]), string(text)})
+	}
+	return steps, nil
+}
+
+// remaining returns the steps that come after what is done. What is done must
+// be the first steps, unchanged.
+func remaining(steps, done []step) ([]step, error) {
+	for i, d := range done {
+		switch {
+		case i >= len(steps):
+			return nil, fmt.Errorf("migration %s: %w", d.name, ErrNewer)
+		case d.name != steps[i].name || d.checksum != steps[i].checksum:
+			return nil, fmt.Errorf("migration %s: %w", d.name, ErrChanged)
+		}
+	}
+	return steps[len(done):], nil
+}
+
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// recorded returns the names and checksums of what has been applied, in order.
+func recorded(ctx context.Context, db querier) ([]step, error) {
+	exists, err := query(ctx, db, `SELECT name, '' FROM sqlite_master WHERE type = 'table' AND name = 'perch_migrations'`)
+	if err != nil || len(exists) == 0 {
+		return nil, err
+	}
+	return query(ctx, db, `SELECT name, checksum FROM perch_migrations ORDER BY name`)
+}
+
+func query(ctx context.Context, db querier, text string) (found []step, err error) {
+	rows, err := db.QueryContext(ctx, text)
+	if err != nil {
+		return nil, fmt.Errorf("migrations: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var s step
+		if err := rows.Scan(&s.name, &s.checksum); err != nil {
+			return nil, fmt.Errorf("migrations: %w", err)
+		}
+		found = append(found, s)
+	}
+	return found, rows.Err()
+}
