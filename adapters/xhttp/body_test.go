@@ -1,0 +1,235 @@
+package xhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"perch/domain/fault"
+	"perch/domain/secret"
+	"perch/ports"
+)
+
+func TestATornReplyIsSeenAsTorn(t *testing.T) {
+	both(t, func(t *testing.T, serve func(*testing.T, http.HandlerFunc) *httptest.Server) {
+		for name, declared := range map[string]string{"a length": "100", "no length": ""} {
+			g := gateway(t, serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				if declared != "" {
+					w.Header().Set("Content-Length", declared)
+				}
+				_, _ = w.Write([]byte(`{"data":`))
+				_ = http.NewResponseController(w).Flush()
+				panic(http.ErrAbortHandler)
+			}))
+			reply, err := g.Do(t.Context(), readMe(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(reply.Body)
+			if err == nil {
+				t.Errorf("%s: half a reply ended cleanly with %q", name, body)
+			}
+			_ = reply.Body.Close()
+		}
+	})
+}
+
+func TestAReplyIsNoLongerThanItSays(t *testing.T) {
+	url, _ := wireServer(t, func(_ int64, c net.Conn) {
+		_, _ = c.Read(make([]byte, 4096))
+		_, _ = fmt.Fprint(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
+		_, _ = c.Read(make([]byte, 4096))
+	})
+	g := at(t, url)
+	for range 3 {
+		if reply, body := perform(t, g, readMe(t)); body != "{}" || reply.Length != 2 {
+			t.Errorf("got %q of length %d", body, reply.Length)
+		}
+	}
+}
+
+func TestALongHeaderIsRefused(t *testing.T) {
+	g := gateway(t, server(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Access-Level", strings.Repeat("a", 300<<10))
+	}))
+	if _, err := g.Do(t.Context(), readMe(t)); !errors.Is(err, fault.Unavailable) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAStreamArrivesPieceByPieceAndEndsWithItsContext(t *testing.T) {
+	both(t, func(t *testing.T, serve func(*testing.T, http.HandlerFunc) *httptest.Server) {
+		next, gone := make(chan string), make(chan struct{})
+		g := gateway(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+			defer close(gone)
+			for {
+				_ = http.NewResponseController(w).Flush()
+				select {
+				case piece := <-next:
+					_, _ = w.Write([]byte(piece))
+				case <-r.Context().Done():
+					return
+				}
+			}
+		}))
+		ctx, cancel := context.WithCancel(t.Context())
+		reply, err := g.Do(ctx, ports.Call{Action: action(t, "streamPosts"), Token: secret.New("x")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, piece := range []string{"{\"data\":1}\r\n", "\r\n"} {
+			next <- piece
+			got := make([]byte, len(piece))
+			if _, err := io.ReadFull(reply.Body, got); err != nil || string(got) != piece {
+				t.Errorf("got %q, error %v", got, err)
+			}
+		}
+		cancel()
+		if _, err := reply.Body.Read(make([]byte, 1)); !errors.Is(err, context.Canceled) {
+			t.Errorf("after the end: %v", err)
+		}
+		<-gone
+		_ = reply.Body.Close()
+	})
+}
+
+func TestClosingAReplyEndsTheCall(t *testing.T) {
+	both(t, func(t *testing.T, serve func(*testing.T, http.HandlerFunc) *httptest.Server) {
+		gone := make(chan struct{})
+		g := gateway(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+			close(gone)
+		}))
+		reply, err := g.Do(t.Context(), readMe(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = reply.Body.Close()
+		_ = reply.Body.Close()
+		<-gone
+	})
+}
+
+// A leaky body counts its reads and fails after some bytes.
+type leaky struct {
+	left  int
+	err   error
+	reads atomic.Int64
+}
+
+func (l *leaky) Read(p []byte) (int, error) {
+	l.reads.Add(1)
+	if l.left == 0 {
+		return 0, l.err
+	}
+	n := min(len(p), l.left)
+	l.left -= n
+	return n, nil
+}
+
+func upload(t *testing.T, body io.Reader, n int64) ports.Call {
+	t.Helper()
+	return ports.Call{
+		Action: action(t, "appendMediaUpload"), Params: map[string]string{"id": "1"},
+		Type: "multipart/form-data; boundary=b", Body: body, Length: n, Token: secret.New("x"),
+	}
+}
+
+func TestAFailingBodyGivesItsOwnFault(t *testing.T) {
+	both(t, func(t *testing.T, serve func(*testing.T, http.HandlerFunc) *httptest.Server) {
+		var whole atomic.Int64
+		g := gateway(t, serve(t, func(_ http.ResponseWriter, r *http.Request) {
+			if _, err := io.Copy(io.Discard, r.Body); err == nil {
+				whole.Add(1)
+			}
+		}))
+		tooLarge := fault.New(fault.TooLarge, "too large")
+		for name, c := range map[string]struct {
+			body *leaky
+			n    int64
+			want error
+		}{
+			"a fault":               {&leaky{left: 70_000, err: tooLarge}, 100_000, tooLarge},
+			"a fault, no length":    {&leaky{left: 70_000, err: tooLarge}, -1, tooLarge},
+			"a fault at once":       {&leaky{err: tooLarge}, 100, tooLarge},
+			"too short":             {&leaky{left: 70_000, err: io.EOF}, 100_000, io.ErrUnexpectedEOF},
+			"too short to be one":   {&leaky{err: io.EOF}, 5, io.ErrUnexpectedEOF},
+			"torn, no length given": {&leaky{left: 10, err: io.ErrUnexpectedEOF}, -1, io.ErrUnexpectedEOF},
+		} {
+			_, err := g.Do(t.Context(), upload(t, c.body, c.n))
+			if !errors.Is(err, c.want) || errors.Is(err, ports.ErrUnsent) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if n := whole.Load(); n != 0 {
+			t.Errorf("X took %d torn bodies for whole ones", n)
+		}
+	})
+}
+
+func TestALongBodyIsCutToItsLength(t *testing.T) {
+	g, seen := sees(t, server)
+	perform(t, g, upload(t, strings.NewReader("abcdef"), 3))
+	if got := <-seen; got.Body != "abc" {
+		t.Errorf("X saw %q", got.Body)
+	}
+}
+
+func TestABodyIsLeftAloneAfterTheReply(t *testing.T) {
+	both(t, func(t *testing.T, serve func(*testing.T, http.HandlerFunc) *httptest.Server) {
+		g := gateway(t, serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+		}))
+		body := &leaky{left: 1 << 40}
+		reply, err := g.Do(t.Context(), upload(t, body, -1))
+		if err != nil {
+			return // HTTP/1.1 leaves it open which comes first, the answer or the hang-up
+		}
+		if reply.Status != http.StatusRequestEntityTooLarge {
+			t.Errorf("status %d", reply.Status)
+		}
+		_ = reply.Body.Close()
+		before := body.reads.Load()
+		time.Sleep(20 * time.Millisecond)
+		if after := body.reads.Load(); after > before+1 { // one may have been under way
+			t.Errorf("%d reads after the reply was closed", after-before)
+		}
+	})
+}
+
+func TestADetachedBodyIsNotRead(t *testing.T) {
+	body := &leaky{left: 10}
+	out := bodyOf(upload(t, body, 10))
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := out.Read(make([]byte, 5)); n != 0 || err == nil || body.reads.Load() != 0 {
+		t.Errorf("%d bytes in %d reads, error %v", n, body.reads.Load(), err)
+	}
+}
+
+func TestAStalledBodyDoesNotHoldTheCall(t *testing.T) {
+	both(t, func(t *testing.T, serve func(*testing.T, http.HandlerFunc) *httptest.Server) {
+		g := gateway(t, serve(t, func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+		}))
+		stalled, w := io.Pipe()
+		defer func() { _ = w.Close() }()
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := g.Do(ctx, upload(t, stalled, 100))
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ports.ErrUnsent) {
+			t.Errorf("got %v", err)
+		}
+	})
+}

@@ -1,0 +1,153 @@
+package xhttp
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"perch/domain/fault"
+	"perch/domain/xapi"
+	"perch/ports"
+)
+
+func (g *Gateway) Do(ctx context.Context, c ports.Call) (ports.Reply, error) {
+	target, err := g.target(c)
+	if err != nil {
+		return ports.Reply{}, err
+	}
+	header, err := g.header(c)
+	if err != nil {
+		return ports.Reply{}, err
+	}
+	res, err := g.steady(ctx, c, func() (*http.Response, *outgoing, error) {
+		return g.send(ctx, c, target, header)
+	})
+	if err != nil {
+		return ports.Reply{}, err
+	}
+	if res.StatusCode == http.StatusUnauthorized {
+		g.bearers.forget(c.XApp, c.Token)
+	}
+	return reply(c.Action, res)
+}
+
+// target is where the call goes: the host of the settings, the path of the
+// catalogue, and the query written anew.
+func (g *Gateway) target(c ports.Call) (*url.URL, error) {
+	path, ok := c.Action.Fill(c.Params)
+	if !ok {
+		return nil, fault.New(fault.Invalid, "%s %s needs a value for every parameter of its path",
+			c.Action.Method, c.Action.Path)
+	}
+	u, err := url.Parse(g.api + path)
+	if err != nil {
+		return nil, fault.New(fault.Internal, "").Because(err)
+	}
+	u.RawQuery, err = rewritten(c.Query)
+	return u, err
+}
+
+// rewritten decodes the query and encodes it again. A credential in it would be
+// a second one beside the call's own (RFC 6750 section 2.3), so it is refused.
+func rewritten(query string) (string, error) {
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return "", fault.New(fault.Invalid, "the query is not well-formed; percent-encode its names and values")
+	}
+	for name := range values {
+		switch n := strings.ToLower(name); {
+		case n == "access_token", n == "token", n == "bearer_token", strings.HasPrefix(n, "oauth_"):
+			return "", fault.New(fault.Invalid, "the query names a credential; use the Authorization header")
+		}
+	}
+	return values.Encode(), nil
+}
+
+// header is everything X is sent. What a client's request held besides is not
+// here, so it cannot pass; least of all an Idempotency-Key, for which net/http
+// would send a POST again.
+func (g *Gateway) header(c ports.Call) (http.Header, error) {
+	h := http.Header{"User-Agent": {g.agent}, "Accept": {"*/*"}}
+	if c.Accept != "" {
+		h.Set("Accept", c.Accept)
+	}
+	if c.Body != nil && c.Length != 0 {
+		// Where X takes JSON alone, JSON is what it gets: curl -d says otherwise by itself.
+		h.Set("Content-Type", "application/json")
+		if c.Action.Body == xapi.Upload && c.Type != "" || strings.HasPrefix(c.Type, "application/json") {
+			h.Set("Content-Type", c.Type)
+		}
+	}
+	for name := range h {
+		if v := h.Get(name); !printable(v) || len(v) > 1000 {
+			return nil, fault.New(fault.Invalid, "the header %s must be printable ASCII of at most 1000 characters", name)
+		}
+	}
+	if !c.Token.Empty() {
+		if !printable(c.Token.Reveal()) {
+			return nil, fault.New(fault.Internal, "")
+		}
+		h.Set("Authorization", "Bearer "+c.Token.Reveal())
+	}
+	return h, nil
+}
+
+// send makes one request. The reply's body, once closed, ends what belongs to it.
+func (g *Gateway) send(
+	ctx context.Context, c ports.Call, target *url.URL, header http.Header,
+) (*http.Response, *outgoing, error) {
+	var w wire
+	watched, cancel := w.watch(ctx, !c.Action.Idempotent)
+	out := bodyOf(c)
+	req := (&http.Request{
+		Method: c.Action.Method, URL: target, Host: target.Host, Header: header, Body: http.NoBody,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(watched)
+	if out.from != nil {
+		req.Body, req.ContentLength = out, c.Length
+	}
+	res, err := g.roundTrip(req)
+	if err != nil {
+		out.detach()
+		cancel(nil)
+		if failed := out.failed.Load(); failed != nil {
+			return nil, out, *failed
+		}
+		return nil, out, w.fault(ctx, err)
+	}
+	res.Body = &incoming{ReadCloser: res.Body, done: func() {
+		out.detach()
+		cancel(nil)
+	}}
+	return res, out, nil
+}
+
+// roundTrip returns when the context ends even if the body is stuck in a read,
+// for which net/http would wait over HTTP/1.1.
+func (g *Gateway) roundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body == http.NoBody {
+		return g.transport.RoundTrip(req)
+	}
+	type answer struct {
+		res *http.Response
+		err error
+	}
+	answers := make(chan answer)
+	go func() {
+		res, err := g.transport.RoundTrip(req)
+		select {
+		case answers <- answer{res, err}:
+		case <-req.Context().Done():
+			if err == nil {
+				_ = res.Body.Close()
+			}
+		}
+	}()
+	select {
+	case a := <-answers:
+		return a.res, a.err
+	case <-req.Context().Done():
+		return nil, context.Cause(req.Context())
+	}
+}

@@ -1,0 +1,135 @@
+package xhttp
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"perch/domain/secret"
+	"perch/domain/xapi"
+	"perch/ports"
+)
+
+const canary = "canary-4b1d"
+
+// gateway returns a gateway to a test server, quick to lose patience.
+func gateway(t *testing.T, s *httptest.Server) *Gateway {
+	t.Helper()
+	cfg := Config{
+		APIURL: s.URL, AuthorizeURL: s.URL + "/i/oauth2/authorize", UserAgent: "perch/test",
+		WaitTimeout: 2 * time.Second, TokenTimeout: 2 * time.Second,
+	}
+	if s.TLS != nil {
+		roots := x509.NewCertPool()
+		roots.AddCert(s.Certificate())
+		cfg.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	g, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.Close)
+	return g
+}
+
+func server(t *testing.T, h http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s
+}
+
+func server2(t *testing.T, h http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(h)
+	s.EnableHTTP2 = true
+	s.StartTLS()
+	t.Cleanup(func() {
+		s.CloseClientConnections()
+		s.Close()
+	})
+	return s
+}
+
+// both runs a test over HTTP/1.1 and over HTTP/2.
+func both(t *testing.T, run func(*testing.T, func(*testing.T, http.HandlerFunc) *httptest.Server)) {
+	t.Helper()
+	t.Run("HTTP/1.1", func(t *testing.T) { run(t, server) })
+	t.Run("HTTP/2", func(t *testing.T) { run(t, server2) })
+}
+
+// wireServer hands each connection to serve and counts them.
+func wireServer(t *testing.T, serve func(n int64, c net.Conn)) (url string, count *atomic.Int64) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count = &atomic.Int64{}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			n := count.Add(1)
+			go func() {
+				defer func() { _ = c.Close() }()
+				serve(n, c)
+			}()
+		}
+	}()
+	return "http://" + l.Addr().String(), count
+}
+
+// nowhere is an address that refuses connections.
+func nowhere(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return "http://" + l.Addr().String()
+}
+
+func at(t *testing.T, url string) *Gateway {
+	t.Helper()
+	g, err := New(Config{APIURL: url, WaitTimeout: 2 * time.Second, TokenTimeout: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.Close)
+	return g
+}
+
+func action(t *testing.T, id string) xapi.Action {
+	t.Helper()
+	a, ok := xapi.ByID(id)
+	if !ok {
+		t.Fatalf("the catalogue has no %s", id)
+	}
+	return a
+}
+
+func readMe(t *testing.T) ports.Call {
+	t.Helper()
+	return ports.Call{Action: action(t, "getUsersMe"), Token: secret.New("x-token"), Length: 0}
+}
+
+var (
+	confidential = ports.XApp{
+		ID: "one", ClientID: "client", ClientSecret: secret.New("client-secret-" + canary),
+		APIKey: "api-key", APISecret: secret.New("api-secret-" + canary),
+	}
+	public = ports.XApp{ID: "two", ClientID: "public-client"}
+)

@@ -1,0 +1,234 @@
+package xhttp
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"perch/domain/fault"
+	"perch/domain/secret"
+	"perch/ports"
+)
+
+func calls(t *testing.T) map[string]func() ports.Call {
+	t.Helper()
+	return map[string]func() ports.Call{
+		"a read":          func() ports.Call { return readMe(t) },
+		"a stream":        func() ports.Call { return ports.Call{Action: action(t, "streamPosts")} },
+		"a post":          func() ports.Call { return posting(t) },
+		"a bodyless post": func() ports.Call { return finalizing(t) },
+		"a delete": func() ports.Call {
+			return ports.Call{Action: action(t, "deletePosts"), Params: map[string]string{"id": "1"}}
+		},
+		"an idempotent put": func() ports.Call {
+			return ports.Call{
+				Action: action(t, "hidePostsReply"), Params: map[string]string{"tweet_id": "1"},
+				Body: strings.NewReader(`{"hidden":true}`), Length: 15,
+			}
+		},
+	}
+}
+
+func posting(t *testing.T) ports.Call {
+	t.Helper()
+	return ports.Call{
+		Action: action(t, "createPosts"), Body: strings.NewReader(`{"text":"hi"}`), Length: 13, Token: secret.New("x"),
+	}
+}
+
+func finalizing(t *testing.T) ports.Call {
+	t.Helper()
+	return ports.Call{
+		Action: action(t, "finalizeMediaUpload"), Params: map[string]string{"id": "1"}, Token: secret.New("x"),
+	}
+}
+
+func TestOnlyAReadIsRepeated(t *testing.T) {
+	failures := map[string]http.HandlerFunc{
+		"502": status(502, ""), "503": status(503, ""), "504": status(504, ""), "cut": cut(""),
+		"a page": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			w.WriteHeader(http.StatusBadGateway)
+		},
+	}
+	for name, fail := range failures {
+		for kind, call := range calls(t) {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				t.Parallel()
+				want := int64(1)
+				if kind == "a read" {
+					want = 3
+				}
+				own := int64(0) // net/http repeats a read itself when a used connection is cut
+				if name == "cut" && call().Action.Method == http.MethodGet {
+					own = 1
+				}
+				if n := executions(t, server, fail, call()); n != want+own {
+					t.Errorf("HTTP/1.1: X was asked %d times, want %d", n, want+own)
+				}
+				if n := executions(t, server2, fail, call()); n != want {
+					t.Errorf("HTTP/2: X was asked %d times, want %d", n, want)
+				}
+			})
+		}
+	}
+}
+
+func status(status int, after string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if after != "" {
+			w.Header().Set("Retry-After", after)
+		}
+		w.WriteHeader(status)
+	}
+}
+
+// executions makes the call over a connection that was used before and counts
+// how often the server got it.
+func executions(
+	t *testing.T, serve func(*testing.T, http.HandlerFunc) *httptest.Server, fail http.HandlerFunc, c ports.Call,
+) int64 {
+	t.Helper()
+	var n atomic.Int64
+	g := gateway(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.Method == http.MethodHead {
+			return
+		}
+		n.Add(1)
+		fail(w, r)
+	}))
+	if err := g.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	reply, err := g.Do(t.Context(), c)
+	if err == nil {
+		_ = reply.Body.Close()
+	}
+	if errors.Is(err, ports.ErrUnsent) {
+		t.Errorf("what X got is called unsent: %v", err)
+	}
+	return n.Load()
+}
+
+func TestOtherAnswersAreNotRepeated(t *testing.T) {
+	for _, fail := range []http.HandlerFunc{status(500, ""), status(429, ""), status(401, ""), status(503, "60")} {
+		if n := executions(t, server, fail, readMe(t)); n != 1 {
+			t.Errorf("X was asked %d times", n)
+		}
+	}
+}
+
+func TestAReadThatWorksTheThirdTime(t *testing.T) {
+	var n atomic.Int64
+	g := gateway(t, server(t, func(w http.ResponseWriter, _ *http.Request) {
+		if n.Add(1) < 3 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	if reply, _ := perform(t, g, readMe(t)); reply.Status != http.StatusOK {
+		t.Errorf("status %d", reply.Status)
+	}
+}
+
+func TestWhatWasNotSentIsSentAgain(t *testing.T) {
+	var posts atomic.Int64
+	inner := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if body, _ := io.ReadAll(r.Body); string(body) == `{"text":"hi"}` {
+			posts.Add(1)
+		}
+		w.WriteHeader(http.StatusCreated)
+	}))
+	address := strings.TrimPrefix(nowhere(t), "http://")
+	g := at(t, "http://"+address)
+	began := make(chan struct{})
+	go func() { // X comes up a moment later, at the same address
+		<-began
+		time.Sleep(30 * time.Millisecond)
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			close(began)
+			return
+		}
+		_ = inner.Listener.Close()
+		inner.Listener = l
+		inner.Start()
+	}()
+	began <- struct{}{}
+	reply, err := g.Do(t.Context(), posting(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = reply.Body.Close()
+	inner.Close()
+	if reply.Status != http.StatusCreated || posts.Load() != 1 {
+		t.Errorf("status %d after %d posts", reply.Status, posts.Load())
+	}
+}
+
+func TestUnsentSaysSo(t *testing.T) {
+	g := at(t, nowhere(t))
+	for kind, call := range calls(t) {
+		_, err := g.Do(t.Context(), call())
+		if !errors.Is(err, ports.ErrUnsent) || !errors.Is(err, fault.Unavailable) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	began := time.Now()
+	_, err := g.Do(ctx, posting(t))
+	if !errors.Is(err, context.Canceled) || time.Since(began) > time.Second {
+		t.Errorf("a call that had ended: %v", err)
+	}
+}
+
+func TestAPauseEndsWithTheContext(t *testing.T) {
+	g := gateway(t, server(t, status(503, "")))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	reply, err := g.Do(ctx, readMe(t))
+	if err == nil {
+		_ = reply.Body.Close()
+	}
+	if time.Since(began) > time.Second {
+		t.Error("it went on trying")
+	}
+}
+
+func TestASilentXIsGivenUp(t *testing.T) {
+	var n atomic.Int64
+	release := make(chan struct{})
+	s := server(t, func(http.ResponseWriter, *http.Request) {
+		n.Add(1)
+		<-release
+	})
+	g, err := New(Config{APIURL: s.URL, WaitTimeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = g.Do(t.Context(), readMe(t))
+	close(release)
+	if !errors.Is(err, fault.Unavailable) || errors.Is(err, ports.ErrUnsent) || n.Load() != 1 {
+		t.Errorf("asked %d times: %v", n.Load(), err)
+	}
+}
+
+func TestPing(t *testing.T) {
+	for code, well := range map[int]bool{200: true, 301: true, 401: true, 404: true, 429: true, 500: false, 503: false} {
+		if err := gateway(t, server(t, status(code, ""))).Ping(t.Context()); (err == nil) != well {
+			t.Errorf("%d: %v", code, err)
+		}
+	}
+	if err := at(t, nowhere(t)).Ping(t.Context()); !errors.Is(err, fault.Unavailable) {
+		t.Errorf("nobody there: %v", err)
+	}
+}
