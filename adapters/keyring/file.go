@@ -63,13 +63,17 @@ func Generate(path string) error {
 	if err != nil {
 		return fault.New(fault.Internal, "").Because(err)
 	}
-	out, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- the operator's own path
+	// A name of its own first, for nobody may ever see half a ring.
+	out, err := os.CreateTemp(filepath.Dir(path), ".keyring-*") // mode 0600
 	if err != nil {
 		return fault.New(fault.Invalid, "the keyring %s cannot be created", path).Because(err)
 	}
+	defer func() { _ = os.Remove(out.Name()) }()
 	if err := write(out, append(text, '\n')); err != nil {
-		_ = os.Remove(path)
 		return fault.New(fault.Unavailable, "the keyring %s cannot be written", path).Because(err)
+	}
+	if err := os.Link(out.Name(), path); err != nil {
+		return fault.New(fault.Invalid, "the keyring %s cannot be created", path).Because(err)
 	}
 	return syncDir(filepath.Dir(path))
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"slices"
 
-	"perch/adapters/keyring"
 	"perch/adapters/memory"
 	"perch/adapters/sqlstore"
 	"perch/cmd/internal/config"
@@ -131,17 +130,4 @@ func migrate(ctx context.Context, url string, dry bool) (names []string, err err
 		return migrations.SQLite().Pending(ctx, s.DB())
 	}
 	return migrations.SQLite().Apply(ctx, s.DB())
-}
-
-// openRing opens the keys that seal what is stored, making them if there are none.
-func openRing(cfg config.Config, log *slog.Logger) (*keyring.Ring, error) {
-	if cfg.KeysetFile == "" {
-		return keyring.Ephemeral(), nil
-	}
-	ring, created, err := keyring.OpenOrCreate(cfg.KeysetFile)
-	if created {
-		log.Warn("made a new keyset; back it up: without it nothing that is stored can be opened",
-			"file", cfg.KeysetFile)
-	}
-	return ring, err
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"perch/adapters/httpapi"
-	"perch/adapters/jws"
 	"perch/adapters/keyring"
 	"perch/adapters/telemetry"
 	"perch/adapters/xhttp"
@@ -107,12 +106,6 @@ func newHouse(d doors, s httpapi.Services, x *xhttp.Gateway, _ *tidier) *House {
 		Public: d.public, Admin: d.admin, Clients: s.Clients, Grants: s.Grants,
 		XApps: s.XApps, Health: s.Health, Gateway: x,
 	}
-}
-
-func newKeyring(r *keyring.Ring) ports.Keyring { return r }
-
-func newSigner(s Stores, ring ports.Keyring, cfg config.Config) *jws.Signer {
-	return jws.New(s.SigningKeys, ring, cfg.PublicURL)
 }
 
 // Vaults is what is kept, and the keys to it.

@@ -22,7 +22,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	if err != nil {
 		return nil, nil, err
 	}
-	ring, err := openRing(cfg, log)
+	ring, err := openRing(ctx, cfg, stores, log)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -30,7 +30,11 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	keyring := newKeyring(ring)
 	service := newXApps(stores, keyring, cfg)
 	clientsService := newClients(stores, keyring, service)
-	signer := newSigner(stores, keyring, cfg)
+	signer, err := newSigner(ctx, stores, keyring, cfg)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	gateway, err := newGateway(cfg, v)
 	if err != nil {
 		cleanup()
@@ -66,7 +70,7 @@ func Offline(ctx context.Context, cfg config.Config, log *slog.Logger) (*Vaults,
 	if err != nil {
 		return nil, nil, err
 	}
-	ring, err := openRing(cfg, log)
+	ring, err := openRing(ctx, cfg, stores, log)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

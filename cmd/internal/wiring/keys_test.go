@@ -1,0 +1,57 @@
+package wiring_test
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"perch/adapters/keyring"
+	"perch/cmd/internal/config"
+	"perch/cmd/internal/wiring"
+)
+
+func TestKeysThatDoNotFitTheStoreAreRefusedAtStart(t *testing.T) {
+	dir := t.TempDir()
+	cfg := config.Config{
+		Listen: "127.0.0.1:8080", Store: "sqlite:" + filepath.Join(dir, "perch.db"),
+		KeysetFile: filepath.Join(dir, "keys.json"),
+		X:          config.X{ClientID: "x", APIURL: "http://127.0.0.1:1", AuthorizeURL: "http://127.0.0.1:1"},
+	}.Settled()
+	start := func() error {
+		_, end, err := wiring.Serve(t.Context(), cfg, "test", slog.New(slog.DiscardHandler))
+		if err == nil {
+			end()
+		}
+		return err
+	}
+	for range 2 {
+		if err := start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kept := cfg.KeysetFile + ".kept"
+	if err := os.Rename(cfg.KeysetFile, kept); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(); err == nil || !strings.Contains(err.Error(), cfg.KeysetFile+" is missing") {
+		t.Errorf("without its keys: %v", err)
+	}
+	if _, err := os.Stat(cfg.KeysetFile); err == nil {
+		t.Error("new keys were made beside a store that has some")
+	}
+	if err := keyring.Generate(cfg.KeysetFile); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(); err == nil || !strings.Contains(err.Error(), cfg.KeysetFile) ||
+		!strings.Contains(err.Error(), "does not open the signing key") {
+		t.Errorf("with other keys: %v", err)
+	}
+	if err := os.Rename(kept, cfg.KeysetFile); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(); err != nil {
+		t.Errorf("with its keys back: %v", err)
+	}
+}
