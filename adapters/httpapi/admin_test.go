@@ -1,0 +1,208 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// keys returns the sorted-by-cmp set of names in a document.
+func names(m map[string]any) map[string]bool {
+	out := map[string]bool{}
+	for name := range m {
+		out[name] = true
+	}
+	return out
+}
+
+func set(list string) map[string]bool {
+	out := map[string]bool{}
+	for _, name := range strings.Fields(list) {
+		out[name] = true
+	}
+	return out
+}
+
+const (
+	appFields   = "id name x_app status origins redirect_uris actions scopes created_at"
+	keyFields   = "id app_id kind hint app_only created_at expires_at revoked_at"
+	xappFields  = "id name client_id has_client_secret has_bearer has_api_key created_at from"
+	grantFields = "id app_id x_app user scopes state expires_at created_at updated_at"
+)
+
+func TestApps(t *testing.T) {
+	h := build(t, plan{})
+	a := h.operator("POST", "/admin/v1/apps", `{"name":"Two","origins":["https://two.example"]}`)
+	app := a.json(t)
+	if diff := cmp.Diff(set(appFields), names(app)); a.StatusCode != http.StatusCreated || diff != "" {
+		t.Fatalf("%d %s", a.StatusCode, diff)
+	}
+	if !strings.Contains(a.body, `"redirect_uris":[]`) || !strings.Contains(a.body, `"scopes":[]`) {
+		t.Errorf("empty lists: %s", a.body)
+	}
+	path := "/admin/v1/apps/" + app["id"].(string)
+	a = h.operator("PATCH", path, `{"status":"suspended","origins":[]}`)
+	if m := a.json(t); m["status"] != "suspended" || m["name"] != "Two" || len(m["origins"].([]any)) != 0 {
+		t.Errorf("PATCH: %s", a.body)
+	}
+	if a := h.operator("GET", path, ""); a.json(t)["status"] != "suspended" {
+		t.Errorf("GET: %s", a.body)
+	}
+	for body, says := range map[string]string{
+		`{"name":"x","role":"admin"}`:         `\"role\"`,
+		`{"name":1}`:                          `\"name\"`,
+		`{"name":"x"} {}`:                     "follows",
+		`{"name":"x","x_app":"nope"}`:         "nope",
+		`{"name":"x","origins":["*"]}`:        "origin",
+		`{"name":"x","actions":["whatever"]}`: "whatever",
+		`[]`:                                  "JSON", ``: "JSON", `{`: "JSON",
+	} {
+		a := h.operator("POST", "/admin/v1/apps", body)
+		if a.StatusCode/100 != 4 || !strings.Contains(a.body, says) {
+			t.Errorf("%s: %d %s", body, a.StatusCode, a.body)
+		}
+	}
+	if a := h.operator("PATCH", path, `{"x_app":"default"}`); a.StatusCode != http.StatusBadRequest {
+		t.Errorf("the X App of an application was changed: %d", a.StatusCode)
+	}
+	if a := h.operator("GET", "/admin/v1/apps/nope", ""); a.StatusCode != http.StatusNotFound {
+		t.Errorf("unknown application: %d", a.StatusCode)
+	}
+	a = ask(t, "POST", h.admin+"/admin/v1/apps", `{"name":"x"}`, "Authorization: Bearer "+adminToken, "Content-Type: text/plain")
+	if a.StatusCode != http.StatusBadRequest {
+		t.Errorf("text/plain: %d", a.StatusCode)
+	}
+}
+
+func TestPages(t *testing.T) {
+	h := build(t, plan{})
+	for i := range 4 {
+		h.operator("POST", "/admin/v1/apps", fmt.Sprintf(`{"name":"App %d"}`, i))
+	}
+	seen := map[string]bool{}
+	after, pieces := "", 0
+	for {
+		m := h.operator("GET", "/admin/v1/apps?limit=2&after="+after, "").json(t)
+		pieces++
+		for _, one := range m["data"].([]any) {
+			seen[one.(map[string]any)["id"].(string)] = true
+		}
+		next, more := m["next"].(string)
+		if !more {
+			break
+		}
+		after = next
+	}
+	if len(seen) != 5 || pieces != 3 {
+		t.Errorf("%d applications in %d pages", len(seen), pieces)
+	}
+	for _, query := range []string{"limit=0", "limit=201", "limit=x", "limit=-1", "limit=1&limit=2", "sort=x", "after=%zz"} {
+		if a := h.operator("GET", "/admin/v1/apps?"+query, ""); a.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %d", query, a.StatusCode)
+		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	h := build(t, plan{})
+	path := "/admin/v1/apps/" + string(h.app.ID) + "/keys"
+	a := h.operator("POST", path, `{"kind":"secret","app_only":true,"expires_at":"2099-01-02T03:04:05Z"}`)
+	m := a.json(t)
+	if diff := cmp.Diff(set(keyFields+" key"), names(m)); a.StatusCode != http.StatusCreated || diff != "" {
+		t.Fatalf("%d %s", a.StatusCode, diff)
+	}
+	if !strings.HasPrefix(m["key"].(string), "sk_") || m["expires_at"] != "2099-01-02T03:04:05Z" {
+		t.Errorf("%s", a.body)
+	}
+	list := h.operator("GET", path, "")
+	if strings.Contains(list.body, m["key"].(string)) || strings.Contains(list.body, "igest") ||
+		len(list.json(t)["data"].([]any)) != 4 {
+		t.Errorf("list: %s", list.body)
+	}
+	use := func() int {
+		return ask(t, "GET", h.public+"/v1/grants", "", "Authorization: Bearer "+m["key"].(string)).StatusCode
+	}
+	if got := use(); got != http.StatusOK {
+		t.Errorf("the new key: %d", got)
+	}
+	if a := h.operator("DELETE", "/admin/v1/keys/"+m["id"].(string), ""); a.StatusCode != http.StatusNoContent || a.body != "" {
+		t.Errorf("DELETE: %d %s", a.StatusCode, a.body)
+	}
+	if got := use(); got != http.StatusUnauthorized {
+		t.Errorf("the revoked key: %d", got)
+	}
+	for _, body := range []string{`{"kind":"admin"}`, `{"kind":"secret","grant_id":"nope"}`, `{"kind":"publishable","app_only":true}`} {
+		if a := h.operator("POST", path, body); a.StatusCode/100 != 4 {
+			t.Errorf("%s: %d", body, a.StatusCode)
+		}
+	}
+}
+
+func TestXApps(t *testing.T) {
+	h := build(t, plan{})
+	a := h.operator("POST", "/admin/v1/xapps", `{"id":"alpha","name":"Alpha","client_id":"c",`+
+		`"client_secret":"canary-secret","bearer":"canary-bearer","api_key":"k","api_secret":"canary-api"}`)
+	m := a.json(t)
+	if diff := cmp.Diff(set(xappFields), names(m)); a.StatusCode != http.StatusCreated || diff != "" {
+		t.Fatalf("%d %s", a.StatusCode, diff)
+	}
+	if m["has_client_secret"] != true || m["has_bearer"] != true || m["has_api_key"] != true || m["from"] != "store" {
+		t.Errorf("%s", a.body)
+	}
+	first := h.operator("GET", "/admin/v1/xapps?limit=1", "").json(t)
+	second := h.operator("GET", "/admin/v1/xapps?limit=1&after="+first["next"].(string), "")
+	if one := first["data"].([]any)[0].(map[string]any); one["id"] != "default" || one["from"] != "settings" ||
+		one["has_client_secret"] != true {
+		t.Errorf("first: %v", first)
+	}
+	if !strings.Contains(second.body, `"alpha"`) || strings.Contains(second.body, "next") ||
+		strings.Contains(second.body, "canary") {
+		t.Errorf("second: %s", second.body)
+	}
+	if a := h.operator("DELETE", "/admin/v1/xapps/alpha", ""); a.StatusCode != http.StatusNoContent {
+		t.Errorf("DELETE: %d", a.StatusCode)
+	}
+	if a := h.operator("DELETE", "/admin/v1/xapps/default", ""); a.StatusCode != http.StatusConflict {
+		t.Errorf("DELETE default: %d", a.StatusCode)
+	}
+}
+
+func TestAdminGrants(t *testing.T) {
+	h := build(t, plan{})
+	a := h.operator("POST", "/admin/v1/grants/import", fmt.Sprintf(`{"app_id":%q,"user_id":"42","username":"zoe",`+
+		`"name":"Zoë","access_token":"canary-access","refresh_token":"canary-refresh","scope":"users.read tweet.read",`+
+		`"expires_at":"2099-01-02T03:04:05Z"}`, h.app.ID))
+	m := a.json(t)
+	if diff := cmp.Diff(set(grantFields), names(m)); a.StatusCode != http.StatusCreated || diff != "" {
+		t.Fatalf("%d %s %s", a.StatusCode, diff, a.body)
+	}
+	want := map[string]any{"id": "42", "username": "zoe", "name": "Zoë"}
+	if diff := cmp.Diff(want, m["user"]); diff != "" || m["state"] != "active" || m["x_app"] != "default" {
+		t.Errorf("%s %s", diff, a.body)
+	}
+	list := h.operator("GET", "/admin/v1/grants?app="+string(h.app.ID), "")
+	if len(list.json(t)["data"].([]any)) != 2 || strings.Contains(list.body, "canary") {
+		t.Errorf("list: %s", list.body)
+	}
+	if a := h.operator("GET", "/admin/v1/grants?app=nope", ""); a.body != `{"data":[]}`+"\n" {
+		t.Errorf("none: %s", a.body)
+	}
+	if a := h.operator("DELETE", "/admin/v1/grants/"+string(h.grant), ""); a.StatusCode != http.StatusNoContent {
+		t.Errorf("DELETE: %d %s", a.StatusCode, a.body)
+	}
+	if a := h.act("GET", "/2/users/me", ""); a.StatusCode != http.StatusForbidden {
+		t.Errorf("after the grant was revoked: %d", a.StatusCode)
+	}
+	for _, body := range []string{
+		`{}`, `{"app_id":"nope"}`, fmt.Sprintf(`{"app_id":%q}`, h.app.ID),
+		fmt.Sprintf(`{"app_id":%q,"access_token":"a","user_id":"1","scope":"a\"b"}`, h.app.ID),
+		fmt.Sprintf(`{"app_id":%q,"access_token":"a","user_id":"1","scope":"a","expires_at":"soon"}`, h.app.ID),
+	} {
+		if a := h.operator("POST", "/admin/v1/grants/import", body); a.StatusCode/100 != 4 {
+			t.Errorf("%s: %d", body, a.StatusCode)
+		}
+	}
+}

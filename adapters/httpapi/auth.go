@@ -1,0 +1,94 @@
+package httpapi
+
+import (
+	"strings"
+
+	"github.com/gofiber/fiber/v2"
+
+	"perch/app/access"
+	"perch/domain/fault"
+	"perch/domain/oauth"
+	"perch/domain/secret"
+	"perch/domain/xapi"
+)
+
+// maxCredential bounds what is looked at; our own tokens are far shorter.
+const maxCredential = 8 << 10
+
+// admit lets the request in or says why not, as the route's guard wants it.
+func (s *Server) admit(r *request) error {
+	switch r.route.guard {
+	case guardAnyone, guardClient:
+		return nil
+	case guardAction:
+		if act, _, ok := xapi.Find(r.method, r.path); !ok || act.Public() && !r.has(fiber.HeaderAuthorization) {
+			return nil // the handler knows what to say
+		}
+		return s.enter(r)
+	case guardCaller:
+		return s.enter(r)
+	case guardOperator:
+		return s.operator(r)
+	}
+	return fault.New(fault.Forbidden, "this route has no guard")
+}
+
+// enter asks the gate who the caller is.
+func (s *Server) enter(r *request) error {
+	bearer, err := bearerOf(r)
+	if err != nil {
+		return err
+	}
+	grant := r.header("Perch-Grant")
+	if len(grant) > maxID {
+		return fault.New(fault.Invalid, "Perch-Grant is longer than any ID of a grant")
+	}
+	r.caller, err = s.services.Gate.Enter(r.ctx, access.Credentials{
+		Bearer: bearer, Grant: oauth.GrantID(grant), Origin: r.origin, Browser: r.browser,
+	})
+	if err == nil && r.origin != "" {
+		r.shared = true // the gate has seen that the application allows it
+	}
+	return err
+}
+
+// operator compares the bearer with the operators' token.
+func (s *Server) operator(r *request) error {
+	bearer, err := bearerOf(r)
+	if err != nil {
+		return err
+	}
+	switch {
+	case bearer.Empty():
+		return fault.New(fault.Unauthenticated, "send Authorization: Bearer with the operators' token").
+			Named(noCredential)
+	case s.cfg.AdminToken.Empty(), !bearer.Equal(s.cfg.AdminToken):
+		return fault.New(fault.Unauthenticated, "this is not the operators' token").Named("bad-admin-token")
+	}
+	return nil
+}
+
+// bearerOf reads the Authorization header; a missing one is empty.
+func bearerOf(r *request) (secret.Text, error) {
+	v := r.header(fiber.HeaderAuthorization)
+	if v == "" {
+		return secret.Text{}, nil
+	}
+	scheme, token, ok := strings.Cut(v, " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") || len(token) > maxCredential || !isBearer(token) {
+		return secret.Text{}, fault.New(fault.Unauthenticated,
+			"the Authorization header is not of the form Bearer and one token").Named("malformed-credential")
+	}
+	return secret.New(token), nil
+}
+
+// isBearer reports whether s is a b64token (RFC 6750 section 2.1).
+func isBearer(s string) bool {
+	s = strings.TrimRight(s, "=")
+	for i := range len(s) {
+		if !alphanumeric(s[i]) && strings.IndexByte("-._~+/", s[i]) < 0 {
+			return false
+		}
+	}
+	return s != ""
+}

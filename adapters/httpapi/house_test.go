@@ -1,0 +1,254 @@
+package httpapi
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"perch/adapters/jws"
+	"perch/adapters/keyring"
+	"perch/adapters/memory"
+	"perch/adapters/xhttp"
+	"perch/adapters/xhttp/xsim"
+	"perch/app/access"
+	"perch/app/actions"
+	"perch/app/clients"
+	"perch/app/grants"
+	"perch/app/health"
+	"perch/app/sessions"
+	"perch/app/xapps"
+	"perch/domain/apikey"
+	"perch/domain/audit"
+	"perch/domain/client"
+	"perch/domain/oauth"
+	"perch/domain/quota"
+	"perch/domain/secret"
+	"perch/domain/user"
+	"perch/ports"
+)
+
+const (
+	ada        = "1500000000000000001" // a user of the simulator
+	pageOrigin = "https://app.example"
+	returnTo   = "https://app.example/back"
+	adminToken = "operators-token"
+	xAccess    = "x-access-canary"
+	xBearer    = "x-bearer-canary"
+)
+
+// plan says what differs from the usual house.
+type plan struct {
+	x      http.Handler // instead of the simulator
+	secure bool         // the public URL is https
+	limit  quota.Limit
+	wait   func(*patience)
+	apps   func(ports.Applications) ports.Applications
+	parts  []health.Part
+}
+
+// A house is everything behind two doors on loopback, with X behind it all.
+type house struct {
+	t        *testing.T
+	sim      *xsim.Sim
+	public   string // where the public door is
+	admin    string
+	server   *Server
+	services Services
+	log      *logBuffer
+	app      client.App
+	grant    oauth.GrantID
+	pk, sk   string
+	appOnly  string // a secret key that may act for the app
+}
+
+type silence struct{}
+
+func (silence) Observe(context.Context, audit.Event) {}
+
+// logBuffer is a log that can be read while it is written.
+type logBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func build(t *testing.T, p plan) *house {
+	t.Helper()
+	h := &house{t: t, sim: xsim.New(xsim.Options{}), log: &logBuffer{}}
+	if p.x == nil {
+		p.x = h.sim
+	}
+	x := httptest.NewServer(p.x)
+	t.Cleanup(func() { h.sim.Close(); x.CloseClientConnections(); x.Close() })
+	gateway, err := xhttp.New(xhttp.Config{APIURL: x.URL, AuthorizeURL: x.URL + "/i/oauth2/authorize"})
+	must(t, err)
+	t.Cleanup(gateway.Close)
+
+	publicLn, adminLn := listenLocal(t), listenLocal(t)
+	h.public, h.admin = "http://"+publicLn.Addr().String(), "http://"+adminLn.Addr().String()
+	issuer := h.public
+	if p.secure {
+		issuer = "https://perch.example"
+	}
+	h.services = furnish(p, gateway, issuer)
+	cfg := Config{PublicURL: issuer, AdminToken: secret.New(adminToken), Version: "test"}
+	logger := slog.New(slog.NewTextHandler(h.log, nil))
+	h.server = NewPublic(cfg, h.services, logger)
+	if p.wait != nil {
+		p.wait(&h.server.wait)
+	}
+	run(t, h.server, publicLn)
+	run(t, NewAdmin(cfg, h.services, logger), adminLn)
+	h.register()
+	return h
+}
+
+func furnish(p plan, x ports.TwitterGateway, issuer string) Services {
+	store, ring := memory.Open(), keyring.Ephemeral()
+	apps := store.Registry().Apps()
+	if p.apps != nil {
+		apps = p.apps(apps)
+	}
+	xs := xapps.New(store.Registry().XApps(), apps, ring, ports.XApp{
+		ClientID: "sim-client", ClientSecret: secret.New("sim-secret"), Bearer: secret.New("sim-bearer"),
+	})
+	cs := clients.New(apps, store.Registry().Keys(), ring, xs)
+	gs := grants.New(grants.Parts{
+		Vault: store.Vault(), Pending: store.Authorizations(), Keyring: ring, X: x, XApps: xs,
+		Sessions: store.Sessions(), Observer: silence{}, Callback: issuer + "/oauth/callback",
+	})
+	ss := sessions.New(sessions.Parts{
+		Clients: cs, Apps: cs, Grants: gs, Codes: store.Codes(), Sessions: store.Sessions(),
+		Signer: jws.New(store.SigningKeys(), ring, issuer), Keyring: ring, Issuer: issuer,
+	})
+	return Services{
+		Gate: access.New(cs, ss), Actions: actions.New(gs, xs, store.Quota(), p.limit, x, silence{}),
+		Clients: cs, Grants: gs, Sessions: ss, XApps: xs, Health: health.New(p.parts...),
+	}
+}
+
+func listenLocal(t *testing.T) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	return ln
+}
+
+func run(t *testing.T, s *Server, ln net.Listener) {
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ln) }()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		_ = s.Shutdown(ctx)
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+}
+
+// register makes the usual application with its keys and a grant of ada's.
+func (h *house) register() {
+	h.t.Helper()
+	ctx := h.t.Context()
+	var err error
+	h.app, err = h.services.Clients.Register(ctx, client.App{
+		Name: "Demo", Origins: []client.Origin{pageOrigin}, RedirectURIs: []string{returnTo},
+		Scopes: []string{"tweet.write", "media.write", "like.write"},
+	})
+	must(h.t, err)
+	h.pk = h.key(apikey.Key{App: h.app.ID, Kind: apikey.Publishable})
+	h.appOnly = h.key(apikey.Key{App: h.app.ID, Kind: apikey.Secret, AppOnly: true})
+	token := xAccess
+	if issued, err := h.sim.Issue("sim-client", ada, oauth.Everything.List()); err == nil {
+		token = issued.Access
+	}
+	g, err := h.services.Grants.Import(ctx, h.app.ID, h.app.XApp, grants.Import{
+		User: user.User{ID: ada, Username: "ada", Name: "Ada"}, Access: secret.New(token),
+		Scopes: oauth.Everything, Expires: time.Now().Add(time.Hour),
+	})
+	must(h.t, err)
+	h.grant = g.ID
+	h.sk = h.key(apikey.Key{App: h.app.ID, Kind: apikey.Secret, Grant: g.ID})
+}
+
+func (h *house) key(k apikey.Key) string {
+	h.t.Helper()
+	_, text, err := h.services.Clients.IssueKey(h.t.Context(), k)
+	must(h.t, err)
+	return text.Reveal()
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// An answer is a reply that was read to its end.
+type answer struct {
+	*http.Response
+	body string
+}
+
+// ask sends a request and follows no redirect. Headers are "Name: value" lines.
+func ask(t *testing.T, method, url, body string, headers ...string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	must(t, err)
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		req.Header.Set(name, value)
+	}
+	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := c.Do(req)
+	must(t, err)
+	b, err := io.ReadAll(res.Body)
+	must(t, err)
+	must(t, res.Body.Close())
+	return answer{res, string(b)}
+}
+
+// json reads the answer's document.
+func (a answer) json(t *testing.T) map[string]any {
+	t.Helper()
+	var m map[string]any
+	if err := json.Unmarshal([]byte(a.body), &m); err != nil {
+		t.Fatalf("status %d, not JSON: %q", a.StatusCode, a.body)
+	}
+	return m
+}
+
+// operator asks the admin door with the operators' token.
+func (h *house) operator(method, path, body string) answer {
+	h.t.Helper()
+	return ask(h.t, method, h.admin+path, body, "Authorization: Bearer "+adminToken, "Content-Type: application/json")
+}
+
+// act performs an action of X with the secret key.
+func (h *house) act(method, path, body string, headers ...string) answer {
+	h.t.Helper()
+	headers = append([]string{"Authorization: Bearer " + h.sk, "Content-Type: application/json"}, headers...)
+	return ask(h.t, method, h.public+path, body, headers...)
+}

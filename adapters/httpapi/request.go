@@ -1,0 +1,277 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+	"github.com/valyala/fasthttp"
+
+	"perch/app/access"
+	"perch/domain/fault"
+)
+
+// RequestID is the header under which every reply names its request.
+const RequestID = "Perch-Request-Id"
+
+// A request is what one handler sees of a client's request. Its strings are
+// copies: Fiber's own change when the next request comes.
+type request struct {
+	c       *fiber.Ctx
+	conn    *conn
+	id      string
+	method  string
+	path    string // canonical, as the client sent it
+	query   string
+	origin  string
+	browser bool
+	odd     bool // refused at the door
+
+	route  *route // nil before one is found
+	caller access.Caller
+	body   *body // nil for none
+	shared bool  // the origin may read the reply
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	lent   bool // the reply goes on after the handler and cleans up itself
+
+	mu   sync.Mutex
+	stop func() // ends the watch of the connection
+	over bool
+}
+
+type requestKey struct{}
+
+func from(c *fiber.Ctx) *request {
+	r, _ := c.Locals(requestKey{}).(*request)
+	return r
+}
+
+// begin makes the request of c.
+func (s *Server) begin(c *fiber.Ctx) *request {
+	r := &request{c: c, id: "req_" + strings.ToLower(rand.Text()), method: strings.Clone(c.Method())}
+	r.conn, _ = c.Context().Conn().(*conn)
+	r.ctx, r.cancel = context.WithCancelCause(s.base)
+	r.path = strings.Clone(c.Path())
+	c.Locals(requestKey{}, r)
+	return r
+}
+
+// door is the way every request takes in and out.
+func (s *Server) door(c *fiber.Ctx) error {
+	r := s.begin(c)
+	defer s.finish(r)
+	err := s.inside(r)
+	s.always(r)
+	if err == nil {
+		s.share(r)
+		return nil
+	}
+	s.shareRefusal(r, err)
+	s.refuse(r, err)
+	return nil
+}
+
+// inside looks at the request and lets its route answer.
+func (s *Server) inside(r *request) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fault.New(fault.Internal, "").Because(fmt.Errorf("panic: %v", p))
+		}
+	}()
+	if err := s.look(r); err != nil {
+		r.odd = true
+		return err
+	}
+	return outcome(r.c.Next())
+}
+
+// look refuses what no honest client sends, and takes down what handlers need.
+func (s *Server) look(r *request) error {
+	if r.conn == nil {
+		return fault.New(fault.Internal, "").Because(errors.New("the connection is not ours"))
+	}
+	head := &r.c.Request().Header
+	if err := checkHeaders(head.RawHeaders()); err != nil {
+		return err
+	}
+	proto := string(head.Protocol())
+	if proto != "HTTP/1.1" && proto != "HTTP/1.0" {
+		return malformed("this HTTP version is not spoken here; use HTTP/1.1")
+	}
+	if host := string(head.Host()); host != "" || proto != "HTTP/1.0" { // which may leave it out
+		if err := checkHost(host); err != nil {
+			return err
+		}
+	}
+	path, query, err := splitTarget(string(head.RequestURI()))
+	if err != nil {
+		return err
+	}
+	if path != r.path { // what is matched must be what was looked at
+		return badPath("the path is not in its canonical spelling")
+	}
+	r.query = query
+	r.body = bodyOf(r.c.Context(), r.conn)
+	r.origin = r.header(fiber.HeaderOrigin)
+	r.browser = r.origin != "" || r.has("Sec-Fetch-Site") || r.has("Sec-Fetch-Mode") || r.has("Sec-Fetch-Dest")
+	if s.admin && r.origin != "" {
+		return fault.New(fault.Forbidden, "browsers may not call the operators' interface from a page").
+			Named(originNotAllowed)
+	}
+	return nil
+}
+
+// outcome turns Fiber's own refusals into faults.
+func outcome(err error) error {
+	fe, ok := errors.AsType[*fiber.Error](err)
+	if !ok {
+		return err
+	}
+	switch fe.Code {
+	case http.StatusNotFound:
+		return fault.New(fault.NotFound, "there is nothing at this path").Named("no-such-path")
+	case http.StatusMethodNotAllowed:
+		return fault.New(fault.WrongMethod, "this path does not take the method; Allow lists those it takes")
+	}
+	return fault.New(fault.Internal, "").Because(err)
+}
+
+// header returns a copy of the named header, "" if it is missing.
+func (r *request) header(name string) string { return strings.Clone(r.c.Get(name)) }
+
+func (r *request) has(name string) bool { return len(r.c.Request().Header.Peek(name)) > 0 }
+
+// wants reports whether the client asks for the media type by name.
+func (r *request) wants(mediaType string) bool {
+	for _, part := range strings.Split(r.header(fiber.HeaderAccept), ",") {
+		name, params, _ := strings.Cut(part, ";")
+		if strings.EqualFold(strings.TrimSpace(name), mediaType) {
+			return !strings.EqualFold(strings.TrimSpace(params), "q=0")
+		}
+	}
+	return false
+}
+
+// under puts the request under another parent. It comes before anything that
+// may cancel it.
+func (r *request) under(parent context.Context) {
+	r.cancel(nil)
+	r.ctx, r.cancel = context.WithCancelCause(parent)
+}
+
+// within bounds the time until the answer begins. done lifts the bound.
+func (r *request) within(d time.Duration) (done func()) {
+	t := time.AfterFunc(d, func() { r.cancel(context.DeadlineExceeded) })
+	return func() { t.Stop() }
+}
+
+// watch cancels the request when the client leaves. It is called once all of
+// the request has been read.
+func (r *request) watch() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over || r.stop != nil {
+		return
+	}
+	r.stop = r.conn.watch(func() { r.cancel(errGone) })
+}
+
+var errGone = errors.New("the client has gone")
+
+// finish settles the body and, unless the reply goes on, everything else.
+func (s *Server) finish(r *request) {
+	half := r.body != nil && !r.body.detach()
+	if half || r.odd {
+		r.c.Context().Response.SetConnectionClose()
+	}
+	if r.conn != nil {
+		if half || r.odd {
+			r.conn.unread.Store(true)
+		}
+		_ = r.conn.SetWriteDeadline(time.Now().Add(s.wait.write))
+	}
+	if !r.lent {
+		r.end()
+	}
+}
+
+// end gives back what the request holds. Afterwards the connection may be read
+// again.
+func (r *request) end() {
+	r.mu.Lock()
+	r.over = true
+	stop := r.stop
+	r.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+	r.cancel(nil)
+}
+
+// always sets the headers that every reply has. A handler may have set others.
+func (s *Server) always(r *request) {
+	h := &r.c.Response().Header
+	h.Set(RequestID, r.id)
+	h.Set(fiber.HeaderVary, fiber.HeaderOrigin)
+	h.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+	h.Set(fiber.HeaderReferrerPolicy, "no-referrer")
+	h.Set(fiber.HeaderXFrameOptions, "DENY")
+	if len(h.Peek(fiber.HeaderContentSecurityPolicy)) == 0 {
+		h.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
+	}
+	if len(h.Peek(fiber.HeaderCacheControl)) == 0 {
+		h.Set(fiber.HeaderCacheControl, "no-store")
+	}
+	if s.secure() {
+		h.Set(fiber.HeaderStrictTransportSecurity, "max-age=31536000")
+	}
+}
+
+// malformed answers what fasthttp could not read. Its error may quote the
+// request, secrets included, so nothing of it is kept.
+func (s *Server) malformed(c *fiber.Ctx, err error) error {
+	r := s.begin(c)
+	r.odd = true
+	defer s.finish(r)
+	refusal := malformed("the request is not HTTP as RFC 9112 has it")
+	if fe, ok := errors.AsType[*fiber.Error](err); ok {
+		switch fe.Code {
+		case http.StatusRequestHeaderFieldsTooLarge:
+			refusal = fault.New(fault.Invalid, "the request's header is larger than %d bytes", maxHeader).
+				Named("large-headers")
+		case http.StatusRequestTimeout, http.StatusBadGateway:
+			refusal = fault.New(fault.Invalid, "the request did not arrive in time").Named(slowBody)
+		}
+	}
+	r.path = ""
+	s.always(r)
+	s.refuse(r, refusal)
+	return nil
+}
+
+// known refuses methods that Fiber does not know, which it would answer itself.
+func (s *Server) known(next fasthttp.RequestHandler) fasthttp.RequestHandler {
+	return func(fc *fasthttp.RequestCtx) {
+		for _, m := range fiber.DefaultMethods {
+			if m == string(fc.Method()) {
+				next(fc)
+				return
+			}
+		}
+		fc.SetStatusCode(http.StatusBadRequest)
+		fc.Response.Header.Set(fiber.HeaderVary, fiber.HeaderOrigin)
+		fc.Response.Header.Set(fiber.HeaderXContentTypeOptions, "nosniff")
+		fc.SetContentType(problemJSON)
+		fc.SetBodyString(`{"type":"` + typePrefix + `malformed-request","title":"Invalid request","status":400,` +
+			`"detail":"the method is unknown"}` + "\n")
+		fc.SetConnectionClose()
+	}
+}
