@@ -50,7 +50,7 @@ type AuthorizeRequest struct {
 var ErrUnsent = errors.New("nothing was sent to X")
 
 // ErrRejected marks X's refusal of a code or a refresh token.
-var ErrRejected = errors.New("X refused the token or code")
+var ErrRejected = errors.New("refused by X")
 
 // TokenEndpoint is X as an OAuth 2.0 authorization server. None of its methods
 // repeats a call: refresh tokens and codes work once.

@@ -83,7 +83,7 @@ func clientCall(r *request) (p url.Values, id string, key secret.Text, err error
 		case !ok:
 			return nil, "", key, badClient("the Authorization header must be Basic, with the publishable key as " +
 				"user and the secret key as password, or be left out")
-		case !key.Empty(), id != "" && id != basicID:
+		case !key.Empty() && !key.Equal(secret.New(basicKey)), id != "" && id != basicID: // X's clients send both
 			return nil, "", key, badOAuth("name and prove the client either in Authorization or in the body")
 		}
 		id, key = basicID, secret.New(basicKey)

@@ -71,33 +71,38 @@ func (s *Service) fromRefresh(ctx context.Context, app client.App, token secret.
 		return Tokens{}, err
 	}
 	for {
-		ses, err := s.good(ctx, id)
-		if err != nil {
-			return Tokens{}, err
+		tokens, err := s.rotate(ctx, app, id, token)
+		if !errors.Is(err, fault.Conflict) {
+			return tokens, err
 		}
-		if ses.App != app.ID {
-			return Tokens{}, badGrant("the refresh token was issued to another client application")
-		}
-		next, digest, err := s.successor(ctx, id, token)
-		if err != nil {
-			return Tokens{}, err
-		}
-		rotated, err := ses.Rotate(oauth.Digest(token.Reveal()), digest, clock())
-		if err != nil { // an old token: somebody else has it too (RFC 9700 section 4.14.2)
-			if err := s.end(ctx, id); err != nil {
-				return Tokens{}, err
-			}
-			return Tokens{}, badGrant("the refresh token was used before, so its session has ended").Because(err)
-		}
-		rotated, err = s.sessions.Swap(ctx, ses, rotated)
-		if errors.Is(err, fault.Conflict) {
-			continue
-		}
-		if err != nil {
-			return Tokens{}, err
-		}
-		return s.issue(ctx, rotated, next)
 	}
+}
+
+// rotate exchanges the refresh token of the session; fault.Conflict means that
+// another exchange came between.
+func (s *Service) rotate(ctx context.Context, app client.App, id session.ID, token secret.Text) (Tokens, error) {
+	ses, err := s.good(ctx, id)
+	if err != nil {
+		return Tokens{}, err
+	}
+	if ses.App != app.ID {
+		return Tokens{}, badGrant("the refresh token was issued to another client application")
+	}
+	next, digest, err := s.successor(ctx, id, token)
+	if err != nil {
+		return Tokens{}, err
+	}
+	rotated, err := ses.Rotate(oauth.Digest(token.Reveal()), digest, clock())
+	if err != nil { // an old token: somebody else has it too (RFC 9700 section 4.14.2)
+		if err := s.end(ctx, id); err != nil {
+			return Tokens{}, err
+		}
+		return Tokens{}, badGrant("the refresh token was used before, so its session has ended")
+	}
+	if rotated, err = s.sessions.Swap(ctx, ses, rotated); err != nil {
+		return Tokens{}, err
+	}
+	return s.issue(ctx, rotated, next)
 }
 
 // good returns the session if it has not ended.

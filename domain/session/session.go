@@ -58,12 +58,12 @@ func (s Session) Good(now time.Time) bool { return s.Revoked.IsZero() && now.Bef
 // that a lost reply does not end the session. An older token returns
 // fault.Conflict: somebody else has used it.
 func (s Session) Rotate(presented, next string, now time.Time) (Session, error) {
-	switch {
-	case presented == "":
+	switch presented {
+	case "":
 		return Session{}, fault.New(fault.Invalid, "there is no refresh token").Named("invalid-grant")
-	case presented == s.Current:
+	case s.Current:
 		s.Previous = s.Current
-	case presented == s.Previous:
+	case s.Previous:
 	default:
 		return Session{}, fault.New(fault.Conflict, "the refresh token was used before").Named("invalid-grant")
 	}

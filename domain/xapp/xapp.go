@@ -30,7 +30,7 @@ type App struct {
 
 // The kinds of box an X App holds; part of their labels.
 const (
-	SecretLabel    = "xapp.client_secret"
+	SecretLabel    = "xapp.client_secret" // #nosec G101 -- a label, not a secret
 	BearerLabel    = "xapp.bearer"
 	APISecretLabel = "xapp.api_secret" // #nosec G101 -- a label, not a secret
 )
