@@ -28,14 +28,16 @@ func TestTokenForms(t *testing.T) {
 	}
 	without := form()
 	without.Del("client_id")
-	withKey := form()
+	withKey, twice := form(), form()
 	withKey.Set("client_secret", h.sk)
+	twice.Set("client_secret", h.sk)
 	jsonBody := `{"grant_type":"authorization_code","code":"` + h.code() + `","redirect_uri":"` + returnTo +
 		`","code_verifier":"` + verifier + `","client_id":"` + h.pk + `"}`
 	for name, a := range map[string]answer{
 		"form": h.tokenCall(form()), "secret in the form": h.tokenCall(withKey),
 		"basic": h.tokenCall(without, basicAuth(h.pk, h.sk)), "basic, no secret": h.tokenCall(form(), basicAuth(h.pk, "")),
-		"json": ask(t, "POST", h.public+"/2/oauth2/token", jsonBody, "Content-Type: application/json; charset=utf-8"),
+		"basic and the same in the form": h.tokenCall(twice, basicAuth(h.pk, h.sk)),
+		"json":                           ask(t, "POST", h.public+"/2/oauth2/token", jsonBody, "Content-Type: application/json; charset=utf-8"),
 	} {
 		if a.StatusCode != http.StatusOK || a.Header.Get("Cache-Control") != "no-store" ||
 			a.json(t)["token_type"] != "Bearer" || a.Header.Get("Content-Type") != plainJSON {
