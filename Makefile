@@ -1,0 +1,47 @@
+# Each target is one line of work; what takes more is a test or a verb of perch.
+
+BACKENDS := memory sqlite chromium
+REQUIRE_BACKENDS ?= chromium
+PERCH_VERIFIED ?= $(CURDIR)/.cache/verified
+export PERCH_VERIFIED
+
+.DEFAULT_GOAL := help
+.PHONY: help run build test test-all lint fmt generate bench torture
+
+help: ## show what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## try Perch: in memory, with X in a box and a page that signs in
+	go run ./cmd/perch dev
+
+build: ## build bin/perch
+	CGO_ENABLED=0 go build -trimpath -o bin/perch ./cmd/perch
+
+test: fresh ## run the tests; what needs a backend that is not here is skipped
+	go test ./... && $(MAKE) --no-print-directory verified
+
+test-all: fresh ## run the tests under the race detector; a backend that is not here fails them
+	REQUIRE_BACKENDS=$(REQUIRE_BACKENDS) go test -race ./... && $(MAKE) --no-print-directory verified
+
+lint: ## run every linter, and check that what is generated is up to date
+	test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && go tool wire diff ./cmd/internal/wiring && go tool -modfile=tools/go.mod golangci-lint run ./...
+
+fmt: ## format the code
+	gofmt -w .
+
+generate: ## write what is generated again
+	go tool wire gen ./cmd/internal/wiring
+
+bench: ## run the benchmarks
+	go test -run - -bench . -benchmem ./...
+
+torture: ## run the tests of races twenty times under the race detector
+	go test -race -count=20 -run 'Concurrent|AtOnce|Once|Many' ./app/... ./adapters/...
+
+.PHONY: fresh verified
+fresh:
+	@mkdir -p $(dir $(PERCH_VERIFIED)) && rm -f $(PERCH_VERIFIED)
+
+verified:
+	@for b in $(BACKENDS); do grep -qsx $$b $(PERCH_VERIFIED) || echo "NOT VERIFIED: $$b"; done
+	@echo "verified backends: $$(sort -u $(PERCH_VERIFIED) 2>/dev/null | paste -sd ' ' -)"

@@ -1,0 +1,117 @@
+package config_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/google/go-cmp/cmp"
+
+	"perch/cmd/internal/config"
+)
+
+func parse(source *config.Source, c *config.Config) error {
+	parser, err := kong.New(c, source.Options()...)
+	if err != nil {
+		return err
+	}
+	_, err = parser.Parse(nil)
+	return err
+}
+
+func TestEachMistake(t *testing.T) {
+	for _, c := range []struct {
+		env      string // separated by spaces
+		variable string
+		say      string
+	}{
+		{"PERCH_LISTEN=8080", "PERCH_LISTEN", "no address"},
+		{"PERCH_LISTEN=127.0.0.1:http", "PERCH_LISTEN", "ports are numbers"},
+		{"PERCH_LISTEN=127.0.0.1:080", "PERCH_LISTEN", "ports are numbers"},
+		{"PERCH_ADMIN_LISTEN=nowhere", "PERCH_ADMIN_LISTEN", "no address"},
+		{"PERCH_ADMIN_LISTEN=127.0.0.1:8080", "PERCH_ADMIN_LISTEN", "the same address"},
+		{"PERCH_ADMIN_LISTEN=0.0.0.0:8080", "PERCH_ADMIN_LISTEN", "the same address"},
+		{"PERCH_LISTEN=0.0.0.0:8080", "PERCH_PUBLIC_URL", "must be set"},
+		{"PERCH_LISTEN=:8080", "PERCH_PUBLIC_URL", "must be set"},
+		{"PERCH_LISTEN=192.0.2.1:8080", "PERCH_PUBLIC_URL", "uses http"},
+		{"PERCH_PUBLIC_URL=perch.example", "PERCH_PUBLIC_URL", "no absolute URL"},
+		{"PERCH_PUBLIC_URL=http://perch.example", "PERCH_PUBLIC_URL", "uses http"},
+		{"PERCH_PUBLIC_URL=https://perch.example/", "PERCH_PUBLIC_URL", "without a slash"},
+		{"PERCH_PUBLIC_URL=https://perch.example/api", "PERCH_PUBLIC_URL", "has the path"},
+		{"PERCH_PUBLIC_URL=https://a:b@perch.example", "PERCH_PUBLIC_URL", "no user"},
+		{"PERCH_PUBLIC_URL=https://perch.example?", "PERCH_PUBLIC_URL", "no user"},
+		{"PERCH_STORE=mysql://root:canary@db", "PERCH_STORE", "known are memory: and sqlite:PATH"},
+		{"PERCH_STORE=perch.db", "PERCH_STORE", "no kind of store"},
+		{"PERCH_STORE=sqlite:", "PERCH_STORE", "without a file"},
+		{"PERCH_STORE=sqlite::memory:", "PERCH_STORE", "without a file"},
+		{"PERCH_STORE=memory:x", "PERCH_STORE", "write memory: alone"},
+		{"PERCH_VAULT=tape:", "PERCH_VAULT", "unknown"},
+		{"PERCH_QUOTA=redis://h", "PERCH_QUOTA", "unknown"},
+		{"PERCH_ADMIN_TOKEN=canary", "PERCH_ADMIN_TOKEN", "shorter than 20"},
+		{"PERCH_X_CLIENT_SECRET=canary", "PERCH_X_CLIENT_ID", "not set"},
+		{"PERCH_X_API_KEY=canary", "PERCH_X_API_SECRET", "come together"},
+		{"PERCH_X_API_SECRET=canary", "PERCH_X_API_KEY", "come together"},
+		{"PERCH_X_API_URL=api.x.com", "PERCH_X_API_URL", "no absolute URL"},
+		{"PERCH_X_API_URL=http://api.x.com", "PERCH_X_API_URL", "uses http"},
+		{"PERCH_X_AUTHORIZE_URL=https://x.com/?a=b", "PERCH_X_AUTHORIZE_URL", "no user, query"},
+		{"PERCH_CLIENT_LIMIT_PER_MINUTE=many", "PERCH_CLIENT_LIMIT_PER_MINUTE", "a value like 6000"},
+		{"PERCH_CLIENT_LIMIT_PER_MINUTE=-1", "PERCH_CLIENT_LIMIT_PER_MINUTE", "negative"},
+		{"PERCH_LOG_LEVEL=loud", "PERCH_LOG_LEVEL", "debug, info, warn or error"},
+		{"PERCH_LOG_FORMAT=xml", "PERCH_LOG_FORMAT", "json or text"},
+		{"PERCH_SHUTDOWN_GRACE=30", "PERCH_SHUTDOWN_GRACE", "a value like 30s"},
+		{"PERCH_SHUTDOWN_GRACE=-1s", "PERCH_SHUTDOWN_GRACE", "negative"},
+	} {
+		t.Run(c.env, func(t *testing.T) {
+			_, err := config.Load(strings.Fields(c.env))
+			mistakes, ok := errors.AsType[config.Mistakes](err)
+			if !ok || len(mistakes) != 1 {
+				t.Fatalf("got %v, want one mistake", err)
+			}
+			if m := mistakes[0]; m.Variable != c.variable || !strings.Contains(m.Say, c.say) {
+				t.Errorf("got %q, want %s … %s", m, c.variable, c.say)
+			}
+			if strings.Contains(err.Error(), "canary") {
+				t.Error("the mistake shows a secret")
+			}
+		})
+	}
+}
+
+func TestAllMistakesAtOnce(t *testing.T) {
+	_, err := config.Load([]string{
+		"PERCH_LISTEN=nonsense", "PERCH_STORE=tape:", "PERCH_SHUTDOWN_GRACE=soon", "PERCH_CLIENT_LIMIT_PER_MINUTE=many",
+		"PERCH_X_API_KEY=half", "PERCH_X_BEARER_FILE=/does/not/exist", "PERCH_LOG_LEVEL=loud",
+	})
+	mistakes, ok := errors.AsType[config.Mistakes](err)
+	if !ok {
+		t.Fatalf("got %v, want mistakes", err)
+	}
+	got := map[string]bool{}
+	for _, m := range mistakes {
+		got[m.Variable] = true
+	}
+	want := map[string]bool{
+		"PERCH_LISTEN": true, "PERCH_STORE": true, "PERCH_SHUTDOWN_GRACE": true, "PERCH_CLIENT_LIMIT_PER_MINUTE": true,
+		"PERCH_X_API_SECRET": true, "PERCH_X_BEARER_FILE": true, "PERCH_LOG_LEVEL": true,
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(mistakes) != len(want) {
+		t.Errorf("%d mistakes (-want +got):\n%s", len(mistakes), diff)
+	}
+}
+
+func TestGoodSettings(t *testing.T) {
+	for _, env := range []string{
+		"PERCH_LISTEN=0.0.0.0:8080 PERCH_PUBLIC_URL=https://perch.example",
+		"PERCH_LISTEN=:8080 PERCH_PUBLIC_URL=http://127.0.0.1:8080",
+		"PERCH_LISTEN=[::1]:8080",
+		"PERCH_LISTEN=127.0.0.1:0 PERCH_ADMIN_LISTEN=127.0.0.1:0",
+		"PERCH_STORE=memory: PERCH_X_API_URL=http://127.0.0.1:9090",
+		"PERCH_X_API_KEY=k PERCH_X_API_SECRET=s PERCH_CLIENT_LIMIT_PER_MINUTE=0",
+		"PERCH_ADMIN_LISTEN=off PERCH_LISTEN=127.0.0.1:8081",
+	} {
+		if _, err := config.Load(strings.Fields(env)); err != nil {
+			t.Errorf("%s: %v", env, err)
+		}
+	}
+}

@@ -1,0 +1,124 @@
+// Package config holds the settings of a Perch: where each comes from, what it
+// is without being set, and what is wrong with it.
+package config
+
+import (
+	"strings"
+	"time"
+
+	"perch/domain/secret"
+)
+
+// Where things are kept unless settings say otherwise.
+const (
+	DefaultKeysetFile     = "./perch.keyset.json"
+	DefaultAdminTokenFile = "./perch.admin-token" // #nosec G101 -- a path, not a secret
+)
+
+// Config is every setting of perch serve. Each has a flag and a variable; a
+// flag wins. An empty variable counts as not set, except PERCH_ADMIN_LISTEN.
+// Secrets have no flags of their own, because command lines can be seen by
+// other users of a machine: each has a variable, and a variable and a flag that
+// name a file which holds it.
+type Config struct {
+	// Listen is where clients connect: host and port.
+	Listen string `env:"PERCH_LISTEN" default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where clients connect."`
+
+	// AdminListen is where operators connect. Empty once loaded means nowhere.
+	AdminListen string `env:"PERCH_ADMIN_LISTEN" default:"127.0.0.1:8081" blank:"off" placeholder:"HOST:PORT" help:"Where operators connect; off for nowhere."`
+
+	// PublicURL is how browsers reach Perch, without a slash at its end. It
+	// stays empty where it follows from a port that is still to be chosen.
+	PublicURL string `env:"PERCH_PUBLIC_URL" placeholder:"URL" help:"How browsers reach Perch: https://host. Without it, http:// and the address Perch listens on."`
+
+	// Store names the backend that everything is kept in: memory: or sqlite:PATH.
+	Store string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept: sqlite:PATH, or memory: until Perch ends."`
+
+	// Vault names the backend for grants, Quota the one for our own limits.
+	// Once loaded they are never empty.
+	Vault string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
+	Quota string `env:"PERCH_QUOTA" placeholder:"URL" help:"Where calls are counted, if elsewhere than the rest."`
+
+	// KeysetFile holds the keys that seal what is stored. Empty once loaded
+	// means keys that live as long as the process, for stores that do too.
+	KeysetFile string `env:"PERCH_KEYSET_FILE" placeholder:"FILE" help:"The keys that seal what is stored. Without it, ./perch.keyset.json; with memory: alone, keys that end with Perch."`
+
+	// AdminToken lets operators in. Empty once loaded means that the file
+	// DefaultAdminTokenFile holds it, or is to be made.
+	AdminToken     secret.Text `kong:"-"`
+	AdminTokenFile string      `env:"PERCH_ADMIN_TOKEN_FILE" placeholder:"FILE" help:"A file that holds the operators' token; or set PERCH_ADMIN_TOKEN. Without either, ./perch.admin-token, which is made at the first start."`
+
+	// X is the default X App, and where X is.
+	X X `embed:"" prefix:"x-" envprefix:"PERCH_X_"`
+
+	// ClientLimit is how many calls each client application may make in a
+	// minute; 0 is no limit.
+	ClientLimit int64 `name:"client-limit-per-minute" env:"PERCH_CLIENT_LIMIT_PER_MINUTE" default:"6000" placeholder:"CALLS" help:"How many calls each client application may make in a minute; 0 for no limit."`
+
+	// LogLevel is debug, info, warn or error; LogFormat is json or text.
+	LogLevel  string `env:"PERCH_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"How much is logged: debug, info, warn or error."`
+	LogFormat string `env:"PERCH_LOG_FORMAT" default:"json" placeholder:"FORMAT" help:"How it is logged: json or text."`
+
+	// ShutdownGrace is how long requests under way may take to end.
+	ShutdownGrace time.Duration `env:"PERCH_SHUTDOWN_GRACE" default:"30s" placeholder:"TIME" help:"How long requests may take to end when Perch is stopped, as 30s."`
+}
+
+// X is the X App that settings give, and where X is.
+type X struct {
+	ClientID string `env:"CLIENT_ID" placeholder:"ID" help:"OAuth 2.0 client ID of the X App."`
+
+	// ClientSecret is empty for a public client.
+	ClientSecret     secret.Text `kong:"-"`
+	ClientSecretFile string      `env:"CLIENT_SECRET_FILE" placeholder:"FILE" help:"A file that holds its client secret; or set PERCH_X_CLIENT_SECRET."`
+
+	// Bearer is the X App's own token, for app-only actions.
+	Bearer     secret.Text `kong:"-"`
+	BearerFile string      `env:"BEARER_FILE" placeholder:"FILE" help:"A file that holds its app-only bearer; or set PERCH_X_BEARER."`
+
+	// APIKey and APISecret come together; X gives a bearer for them.
+	APIKey        string      `name:"api-key" env:"API_KEY" placeholder:"KEY" help:"Its API key (consumer key), from which a bearer can be had."`
+	APISecret     secret.Text `kong:"-"`
+	APISecretFile string      `name:"api-secret-file" env:"API_SECRET_FILE" placeholder:"FILE" help:"A file that holds the API key's secret; or set PERCH_X_API_SECRET."`
+
+	APIURL       string `name:"api-url" env:"API_URL" default:"https://api.x.com" placeholder:"URL" help:"Where X's API is."`
+	AuthorizeURL string `name:"authorize-url" env:"AUTHORIZE_URL" default:"https://x.com/i/oauth2/authorize" placeholder:"URL" help:"Where X asks users for consent."`
+}
+
+// Callback is the URL to register at X: where X sends browsers back to.
+func (c Config) Callback() string { return c.PublicURL + "/oauth/callback" }
+
+// Backend splits a store's URL into the name of its kind and its place:
+// sqlite:./perch.db is sqlite in ./perch.db.
+func Backend(store string) (kind, place string) {
+	kind, place, found := strings.Cut(store, ":")
+	if !found {
+		return "", store
+	}
+	return kind, place
+}
+
+// Settled returns the settings with what follows from others filled in.
+func (c Config) Settled() Config {
+	if c.AdminListen == "off" {
+		c.AdminListen = ""
+	}
+	if c.Vault == "" {
+		c.Vault = c.Store
+	}
+	if c.Quota == "" {
+		c.Quota = c.Store
+	}
+	if c.KeysetFile == "" && (kept(c.Store) || kept(c.Vault)) {
+		c.KeysetFile = DefaultKeysetFile
+	}
+	if c.PublicURL == "" && !strings.HasSuffix(c.Listen, ":0") && checkAddress("", c.Listen) == nil {
+		c.PublicURL = "http://" + c.Listen
+	}
+	return c
+}
+
+// kept reports whether what is in the store outlives the process.
+func kept(store string) bool {
+	kind, _ := Backend(store)
+	return kind != "memory"
+}

@@ -1,0 +1,52 @@
+package config
+
+import (
+	"strconv"
+
+	"perch/domain/secret"
+)
+
+// A Setting is one setting as people may see it.
+type Setting struct {
+	Variable string
+	Value    string // of a secret only whether there is one
+}
+
+// Show lists the settings in force, secrets hidden.
+func (c Config) Show() []Setting {
+	return []Setting{
+		{"PERCH_LISTEN", c.Listen},
+		{"PERCH_ADMIN_LISTEN", or(c.AdminListen, "off")},
+		{"PERCH_PUBLIC_URL", or(c.PublicURL, "(follows from the port)")},
+		{"PERCH_STORE", c.Store},
+		{"PERCH_VAULT", c.Vault},
+		{"PERCH_QUOTA", c.Quota},
+		{"PERCH_KEYSET_FILE", or(c.KeysetFile, "(none: keys end with the process)")},
+		{"PERCH_ADMIN_TOKEN", hide(c.AdminToken, "(from "+DefaultAdminTokenFile+")")},
+		{"PERCH_X_CLIENT_ID", or(c.X.ClientID, "(not set)")},
+		{"PERCH_X_CLIENT_SECRET", hide(c.X.ClientSecret, "(not set)")},
+		{"PERCH_X_BEARER", hide(c.X.Bearer, "(not set)")},
+		{"PERCH_X_API_KEY", hide(secret.New(c.X.APIKey), "(not set)")},
+		{"PERCH_X_API_SECRET", hide(c.X.APISecret, "(not set)")},
+		{"PERCH_X_API_URL", c.X.APIURL},
+		{"PERCH_X_AUTHORIZE_URL", c.X.AuthorizeURL},
+		{"PERCH_CLIENT_LIMIT_PER_MINUTE", strconv.FormatInt(c.ClientLimit, 10)},
+		{"PERCH_LOG_LEVEL", c.LogLevel},
+		{"PERCH_LOG_FORMAT", c.LogFormat},
+		{"PERCH_SHUTDOWN_GRACE", c.ShutdownGrace.String()},
+	}
+}
+
+func or(value, otherwise string) string {
+	if value == "" {
+		return otherwise
+	}
+	return value
+}
+
+func hide(t secret.Text, otherwise string) string {
+	if t.Empty() {
+		return otherwise
+	}
+	return t.String()
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"perch/adapters/telemetry"
+	"perch/adapters/xhttp/xsim"
+	"perch/clients/demo"
+	"perch/cmd/internal/config"
+	"perch/cmd/internal/wiring"
+	"perch/domain/secret"
+)
+
+type devVerb struct {
+	Listen          string `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where clients connect."`
+	AdminListen     string `default:"127.0.0.1:8081" placeholder:"HOST:PORT" help:"Where operators connect."`
+	XListen         string `name:"x-listen" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Where X in a box listens."`
+	DemoListen      string `default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"Where the page that signs in is."`
+	CredentialsFile string `placeholder:"FILE" help:"Write URLs, keys and a grant into this file once everything listens, for scripts."`
+	LogLevel        string `default:"warn" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"How much is logged: debug, info, warn or error."`
+}
+
+// A playground is everything that perch dev runs.
+type playground struct {
+	public, admin, x, demo net.Listener
+	cfg                    config.Config
+	sim                    *xsim.Sim
+	guest                  guest
+}
+
+// Run runs everything until it is stopped.
+func (v devVerb) Run(ctx context.Context, p *program) (err error) {
+	s := untilStopped(ctx)
+	defer s.release()
+	g, err := v.playground(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeAll(g.listeners())
+	log := telemetry.NewLogger(p.err, v.LogLevel, "text")
+	house, closeHouse, err := wiring.Serve(ctx, g.cfg, wiring.Version(versionName()), log)
+	if err != nil {
+		return err
+	}
+	defer closeHouse()
+	g.sim = xsim.New(xsim.Options{Log: log})
+	if g.guest, err = welcome(ctx, house, g.sim, urlOf(g.demo)); err != nil {
+		return fmt.Errorf("the demo's client application could not be set up: %w", err)
+	}
+	if v.CredentialsFile != "" {
+		if err := g.writeCredentials(v.CredentialsFile); err != nil {
+			return fmt.Errorf("the credentials file cannot be written: %w", err)
+		}
+	}
+	g.tell(p)
+	page := demo.Handler(demo.Settings{
+		BaseURL: g.cfg.PublicURL, ClientID: g.guest.publishable, SimulatorURL: urlOf(g.x),
+	})
+	return open(s, simulatorGrace, append(
+		houseDoors(house, []net.Listener{g.public, g.admin}),
+		plainDoor(g.x, g.sim, g.sim.Close),
+		plainDoor(g.demo, page, func() {}),
+	))
+}
+
+// playground listens everywhere and derives the settings from where.
+func (v devVerb) playground(ctx context.Context) (*playground, error) {
+	g := &playground{}
+	for _, l := range []struct {
+		into          *net.Listener
+		flag, address string
+	}{
+		{&g.public, "--listen", v.Listen}, {&g.admin, "--admin-listen", v.AdminListen},
+		{&g.x, "--x-listen", v.XListen}, {&g.demo, "--demo-listen", v.DemoListen},
+	} {
+		ln, err := listen(ctx, l.flag, l.address)
+		if err != nil {
+			closeAll(g.listeners())
+			return nil, err
+		}
+		*l.into = ln
+	}
+	app := xsim.DefaultApp()
+	g.cfg = config.Config{
+		Listen: g.public.Addr().String(), AdminListen: g.admin.Addr().String(), PublicURL: urlOf(g.public),
+		Store: "memory:", AdminToken: secret.New(rand.Text() + rand.Text()), ClientLimit: 6000,
+		X: config.X{
+			ClientID: app.ClientID, ClientSecret: secret.New(app.ClientSecret), Bearer: secret.New(app.Bearer),
+			APIKey: app.APIKey, APISecret: secret.New(app.APISecret),
+			APIURL: urlOf(g.x), AuthorizeURL: urlOf(g.x) + "/i/oauth2/authorize",
+		},
+		LogLevel: v.LogLevel, LogFormat: "text", ShutdownGrace: 2 * time.Second,
+	}.Settled()
+	if mistakes := g.cfg.Check(); len(mistakes) > 0 {
+		closeAll(g.listeners())
+		return nil, errors.Join(errors.New("perch dev is for this machine alone"), mistakes)
+	}
+	return g, nil
+}
+
+func (g *playground) listeners() []net.Listener {
+	var all []net.Listener
+	for _, ln := range []net.Listener{g.public, g.admin, g.x, g.demo} {
+		if ln != nil {
+			all = append(all, ln)
+		}
+	}
+	return all
+}
+
+func (g *playground) tell(p *program) {
+	p.say("Perch is up, with X in a box: no account is needed, and nothing is kept.\n\n")
+	fields(p.out, [][]string{
+		{"  Try it", urlOf(g.demo) + "/"},
+		{"  Perch", g.cfg.PublicURL},
+		{"  For operators", urlOf(g.admin)},
+		{"  X in a box", urlOf(g.x)},
+	})
+	p.say("\nOr post as @%s from a terminal:\n\n", g.guest.username)
+	p.say("  curl %s/2/tweets \\\n", g.cfg.PublicURL)
+	p.say("    -H 'Authorization: Bearer %s' \\\n", g.guest.secretKey.Reveal()) // lives as long as this process
+	p.say("    -H 'Perch-Grant: %s' \\\n", g.guest.grant)
+	p.say("    -H 'Content-Type: application/json' -d '{\"text\":\"Hello from Perch\"}'\n\n")
+	p.say("Ctrl-C ends it.\n")
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"perch/adapters/sqlstore"
+	"perch/cmd/internal/config"
+	"perch/cmd/internal/wiring"
+	"perch/domain/client"
+	"perch/domain/oauth"
+	"perch/domain/secret"
+	"perch/domain/xapp"
+	"perch/ports"
+)
+
+// sample is how many grants are tried.
+const sample = 50
+
+// stores opens each store there is, and looks at what is in it.
+func (e *exam) stores(ctx context.Context) {
+	if len(e.cfg.CheckStores()) > 0 {
+		return // reported with the settings
+	}
+	for _, store := range stores(e.cfg) {
+		s := e.open(ctx, store)
+		if s == nil {
+			continue
+		}
+		if store == e.cfg.Vault {
+			e.grants(ctx, s.Vault())
+		}
+		if store == e.cfg.Store {
+			e.applications(ctx, s.Registry().Apps())
+			e.xApps(ctx, s.Registry().XApps())
+		}
+		if err := s.Close(); err != nil {
+			e.add(doubtful, "store", "%s did not close: %v", store, err)
+		}
+	}
+}
+
+// open returns the store if it is there and up to date.
+func (e *exam) open(ctx context.Context, store string) *sqlstore.Store {
+	const about = "store"
+	kind, path := config.Backend(store)
+	if kind == "memory" {
+		e.add(doubtful, about, "memory: keeps nothing; users must connect again after each start")
+		return nil
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.folder(store, filepath.Dir(path))
+		return nil
+	case err != nil:
+		e.add(broken, about, "%s cannot be opened: %v", store, err)
+		return nil
+	case info.Mode().Perm()&0o077 != 0:
+		e.add(doubtful, about, "%s can be read by others (mode %04o); run: chmod 600 %s", store, info.Mode().Perm(), path)
+	}
+	pending, err := wiring.Migrate(ctx, config.Config{Store: store}.Settled(), true)
+	if err != nil {
+		e.add(broken, about, "%v", err)
+		return nil
+	}
+	if len(pending) > 0 {
+		e.add(doubtful, about, "%s: %s to be applied; perch migrate or the next perch serve does it",
+			store, strings.Join(pending, ", "))
+		return nil
+	}
+	s, err := sqlstore.Open(ctx, store)
+	if err != nil {
+		e.add(broken, about, "%v", err)
+		return nil
+	}
+	e.add(fine, about, "%s opens and is up to date", store)
+	return s
+}
+
+// folder looks at where a store that is not there yet would be made.
+func (e *exam) folder(store, folder string) {
+	info, err := os.Stat(folder)
+	if err != nil || !info.IsDir() {
+		e.add(broken, "store", "%s cannot be made, because %s is no folder; make it: mkdir -p %s", store, folder, folder)
+		return
+	}
+	e.add(fine, "store", "%s does not exist yet; perch serve makes it", store)
+}
+
+// A sealed thing is one box and what it was sealed under.
+type sealed struct {
+	box   secret.Box
+	label string
+}
+
+// opened counts which of the boxes open. Without a keyset to try with it says
+// so, if there is anything to open.
+func (e *exam) opened(ctx context.Context, what string, boxes []sealed) {
+	shut, first := 0, error(nil)
+	for _, b := range boxes {
+		if b.box.Empty() {
+			continue
+		}
+		if e.noKeyset {
+			e.add(broken, "keyset", "%s does not exist, but what is stored was sealed with it; restore it from a backup, "+
+				"or name the right file with PERCH_KEYSET_FILE", e.cfg.KeysetFile)
+			e.noKeyset = false // said once
+		}
+		if e.ring == nil {
+			return
+		}
+		if _, err := e.ring.Open(ctx, b.box, b.label); err != nil {
+			shut, first = shut+1, err
+		}
+	}
+	if shut > 0 {
+		e.add(broken, what, "%d of %d tried do not open (%v); was %s exchanged? Restore the one they were sealed with",
+			shut, len(boxes), first, e.cfg.KeysetFile)
+	}
+}
+
+func (e *exam) grants(ctx context.Context, vault ports.TokenVault) {
+	list, err := vault.List(ctx, "", "", sample)
+	if err != nil {
+		e.add(broken, "grants", "cannot be read: %v", err)
+		return
+	}
+	var boxes []sealed
+	suspect := 0
+	for _, g := range list {
+		boxes = append(boxes, sealed{g.Access, g.Label(oauth.AccessLabel)}, sealed{g.Refresh, g.Label(oauth.RefreshLabel)})
+		if g.State == oauth.Suspect {
+			suspect++
+		}
+	}
+	before := len(e.findings)
+	e.opened(ctx, "grants", boxes)
+	if suspect > 0 {
+		e.add(doubtful, "grants", "X refuses to refresh %d of the first %d; if that lasts, their users must connect again",
+			suspect, len(list))
+	}
+	if len(e.findings) == before {
+		e.add(fine, "grants", "%d looked at", len(list))
+	}
+}
+
+func (e *exam) xApps(ctx context.Context, store ports.XApps) {
+	list, err := store.List(ctx, "", sample)
+	if err != nil {
+		e.add(broken, "X Apps", "cannot be read: %v", err)
+		return
+	}
+	var boxes []sealed
+	for _, x := range list {
+		id := string(x.ID)
+		boxes = append(boxes,
+			sealed{x.ClientSecret, secret.Label(xapp.SecretLabel, id)},
+			sealed{x.Bearer, secret.Label(xapp.BearerLabel, id)},
+			sealed{x.APISecret, secret.Label(xapp.APISecretLabel, id)})
+	}
+	e.opened(ctx, "X Apps", boxes)
+}
+
+func (e *exam) applications(ctx context.Context, store ports.Applications) {
+	list, err := store.List(ctx, "", 200)
+	if err != nil {
+		e.add(broken, "applications", "cannot be read: %v", err)
+		return
+	}
+	before := len(e.findings)
+	for _, a := range list {
+		if err := a.Check(); err != nil {
+			e.add(broken, "applications", "%s (%s): %v; repair it with perch apps change", a.ID, a.Name, err)
+		}
+		for _, say := range doubts(a) {
+			e.add(doubtful, "applications", "%s (%s) %s", a.ID, a.Name, say)
+		}
+	}
+	if len(e.findings) == before {
+		e.add(fine, "applications", "%d looked at", len(list))
+	}
+}
+
+// doubts says what would not work for the pages of an application.
+func doubts(a client.App) (say []string) {
+	if len(a.Origins) == 0 {
+		return nil // servers only
+	}
+	if len(a.RedirectURIs) == 0 {
+		say = append(say, "has origins but no redirect URI, so nobody can sign in; "+
+			"add one with perch apps change --redirect-uri")
+	}
+	for _, uri := range a.RedirectURIs {
+		u, err := url.Parse(uri)
+		if err != nil || a.From(client.Origin(u.Scheme+"://"+u.Host)) {
+			continue
+		}
+		say = append(say, fmt.Sprintf("returns browsers to %s, but pages from there may not call Perch; "+
+			"if it is a page, add its origin with perch apps change --origin", uri))
+	}
+	return say
+}

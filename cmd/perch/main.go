@@ -1,0 +1,107 @@
+// Command perch is Perch, its simulator of X, and the operators' tool for both.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"perch/cmd/internal/config"
+)
+
+// verbs is what perch can do.
+type verbs struct {
+	Dev      devVerb      `cmd:"" help:"Try Perch: in memory, with X in a box and a page that signs in."`
+	Serve    serveVerb    `cmd:"" help:"Run Perch."`
+	Simulate simulateVerb `cmd:"" help:"Run X in a box alone."`
+	Apps     appVerbs     `cmd:"" help:"Client applications: the programs that use this Perch."`
+	Xapps    xappVerbs    `cmd:"" help:"X Apps: the developer apps of X through which Perch acts."`
+	Keys     keyVerbs     `cmd:"" help:"API keys of client applications."`
+	Grants   grantVerbs   `cmd:"" help:"Grants: what users have allowed client applications."`
+	Migrate  migrateVerb  `cmd:"" help:"Bring the schema of a store up to date."`
+	Doctor   doctorVerb   `cmd:"" help:"Check settings, keys, stores and X, and say what to do."`
+	Version  versionVerb  `cmd:"" help:"Say which Perch this is."`
+}
+
+// A program is one run of perch: its streams and its variables.
+type program struct {
+	in       io.Reader
+	out, err io.Writer
+	environ  []string
+	settings *config.Source
+}
+
+// Exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitMisuse = 2 // wrong flags or settings: nothing was done
+)
+
+// misuse is a way of calling perch that cannot work.
+type misuse string
+
+func (m misuse) Error() string { return string(m) }
+
+// errReported ends a verb that has said already what is wrong.
+var errReported = errors.New("reported")
+
+func main() {
+	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ()}
+	os.Exit(p.run(context.Background(), os.Args[1:]))
+}
+
+// run does what args say and returns the exit code.
+func (p *program) run(ctx context.Context, args []string) int {
+	p.settings = config.From(p.environ)
+	helped := false
+	parser, err := kong.New(&verbs{}, append(p.settings.Options(),
+		kong.Name("perch"),
+		kong.Description("Perch holds X users' OAuth tokens so that frontends never do."),
+		kong.Writers(p.out, p.err),
+		kong.Exit(func(int) { helped = true }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: len(args) == 0}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(p),
+	)...)
+	if err != nil {
+		p.note("perch: %v\n", err)
+		return exitFailed
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	verb, err := parser.Parse(args)
+	switch {
+	case helped:
+		return exitDone
+	case err != nil:
+		p.note("perch: %v; perch --help shows what there is\n", err)
+		return exitMisuse
+	}
+	return p.exit(verb.Run())
+}
+
+// exit tells what went wrong, if anything, and returns the exit code.
+func (p *program) exit(err error) int {
+	if err == nil {
+		return exitDone
+	}
+	if !errors.Is(err, errReported) {
+		p.note("perch: %v\n", err)
+	}
+	_, settings := errors.AsType[config.Mistakes](err)
+	if _, wrong := errors.AsType[misuse](err); wrong || settings {
+		return exitMisuse
+	}
+	return exitFailed
+}
+
+// say writes for whoever asked; note writes beside it. A stream that is closed
+// cannot be helped.
+func (p *program) say(format string, args ...any)  { _, _ = fmt.Fprintf(p.out, format, args...) }
+func (p *program) note(format string, args ...any) { _, _ = fmt.Fprintf(p.err, format, args...) }

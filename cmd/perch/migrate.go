@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+
+	"perch/cmd/internal/config"
+	"perch/cmd/internal/wiring"
+)
+
+type migrateVerb struct {
+	Store  string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept."`
+	Vault  string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
+	Quota  string `env:"PERCH_QUOTA" placeholder:"URL" help:"Where calls are counted, if elsewhere than the rest."`
+	DryRun bool   `help:"Say what would be done, and do nothing."`
+}
+
+// Run applies what is pending, store by store.
+func (v migrateVerb) Run(ctx context.Context, p *program) error {
+	cfg := config.Config{Store: v.Store, Vault: v.Vault, Quota: v.Quota}.Settled()
+	if mistakes := cfg.CheckStores(); len(mistakes) > 0 {
+		return mistakes
+	}
+	for _, store := range stores(cfg) {
+		if err := v.migrate(ctx, p, store); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stores lists the backends that the settings name, each once.
+func stores(cfg config.Config) []string {
+	list := []string{cfg.Store}
+	for _, s := range []string{cfg.Vault, cfg.Quota} {
+		if s != list[0] && s != list[len(list)-1] {
+			list = append(list, s)
+		}
+	}
+	return list
+}
+
+func (v migrateVerb) migrate(ctx context.Context, p *program, store string) error {
+	kind, path := config.Backend(store)
+	if kind == "memory" {
+		p.say("%s needs no schema\n", store)
+		return nil
+	}
+	if _, err := os.Stat(path); v.DryRun && errors.Is(err, fs.ErrNotExist) {
+		p.say("%s does not exist yet; it would be made with its whole schema\n", store)
+		return nil
+	}
+	say := "applied"
+	if v.DryRun {
+		say = "would apply"
+	}
+	names, err := wiring.Migrate(ctx, config.Config{Store: store}.Settled(), v.DryRun)
+	for _, name := range names {
+		p.say("%s: %s %s\n", store, say, name)
+	}
+	if len(names) == 0 && err == nil {
+		p.say("%s is up to date\n", store)
+	}
+	return err
+}

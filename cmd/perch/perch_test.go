@@ -1,0 +1,117 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A page is what a run writes; it may be read while the run goes on.
+type page struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (p *page) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(b)
+}
+
+func (p *page) String() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.String()
+}
+
+// A run of perch, from its variables to its exit code.
+type ran struct {
+	out, err page
+	code     int
+}
+
+// perch runs to its end. A verb that should have refused to run is stopped.
+func perch(t *testing.T, environ []string, in string, args ...string) *ran {
+	t.Helper()
+	r := &ran{}
+	p := &program{in: strings.NewReader(in), out: &r.out, err: &r.err, environ: environ}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	r.code = p.run(ctx, args)
+	return r
+}
+
+// started runs in the background; stop ends it as a signal would, and waits.
+func started(t *testing.T, environ []string, args ...string) (r *ran, stop func()) {
+	t.Helper()
+	r = &ran{}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	p := &program{in: strings.NewReader(""), out: &r.out, err: &r.err, environ: environ}
+	go func() {
+		defer close(done)
+		r.code = p.run(ctx, args)
+	}()
+	stop = sync.OnceFunc(func() { cancel(); <-done })
+	t.Cleanup(stop)
+	return r, stop
+}
+
+// eventually waits until it is true.
+func eventually(t *testing.T, what string, it func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if it() {
+			return
+		}
+	}
+	t.Fatalf("never: %s", what)
+}
+
+func (r *ran) says(t *testing.T, code int, texts ...string) {
+	t.Helper()
+	all := r.out.String() + r.err.String()
+	if r.code != code {
+		t.Errorf("exit code %d, want %d; it said:\n%s", r.code, code, all)
+	}
+	for _, text := range texts {
+		if !strings.Contains(all, text) {
+			t.Errorf("does not say %q but:\n%s", text, all)
+		}
+	}
+}
+
+func TestHelpNamesEveryVerb(t *testing.T) {
+	for _, args := range [][]string{nil, {"--help"}} {
+		r := perch(t, nil, "", args...)
+		r.says(t, exitDone, "dev", "serve", "simulate", "apps", "xapps", "keys", "grants", "migrate", "doctor", "version")
+	}
+	perch(t, nil, "", "serve", "--help").says(t, exitDone, "--listen", "($PERCH_LISTEN)", "$PERCH_X_CLIENT_SECRET_FILE")
+}
+
+func TestVersion(t *testing.T) {
+	perch(t, nil, "", "version").says(t, exitDone, "perch ", "go1.")
+}
+
+func TestMisuse(t *testing.T) {
+	for _, c := range []struct {
+		args string
+		say  string
+	}{
+		{"fly", "perch --help"},
+		{"serve --no-such-flag", "no-such-flag"},
+		{"keys list", "--app"},
+		{"keys add --app=a --kind=golden", "--kind"},
+		{"apps change a", "say what to change"},
+		{"apps list --server=perch.example", "PERCH_ADMIN_URL"},
+		{"migrate --store=tape:", "known are memory: and sqlite:PATH"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			r := perch(t, []string{"PERCH_ADMIN_TOKEN=t"}, "", strings.Fields(c.args)...)
+			r.says(t, exitMisuse, c.say)
+		})
+	}
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// A desk answers as the operators' API does, and remembers what it was asked.
+type desk struct {
+	*httptest.Server
+	asked   []string // method, path and body of each request
+	answers map[string]string
+}
+
+const deskToken = "desk-token-0123456789"
+
+func newDesk(t *testing.T) *desk {
+	d := &desk{answers: map[string]string{}}
+	d.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		d.asked = append(d.asked, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+string(body)))
+		if r.Header.Get("Authorization") != "Bearer "+deskToken {
+			refuse(w, http.StatusUnauthorized, "Unauthorized", "send the operators' token")
+			return
+		}
+		answer, ok := d.answers[r.Method+" "+r.URL.RequestURI()]
+		switch {
+		case !ok:
+			refuse(w, http.StatusNotFound, "Not found", "no such thing; look for it with perch apps list")
+		case answer == "":
+			w.WriteHeader(http.StatusNoContent)
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, answer)
+		}
+	}))
+	t.Cleanup(d.Close)
+	return d
+}
+
+func refuse(w http.ResponseWriter, status int, title, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"title": title, "detail": detail, "status": status})
+}
+
+func (d *desk) environ() []string {
+	return []string{"PERCH_ADMIN_URL=" + d.URL, "PERCH_ADMIN_TOKEN=" + deskToken}
+}
+
+const (
+	app1   = `{"id":"app_1","name":"One\u001b[31m","x_app":"default","status":"active","origins":["https://a.example"],"redirect_uris":["https://a.example/cb"],"actions":["everything"],"scopes":["tweet.read"],"created_at":"2026-01-02T03:04:05Z"}`
+	key1   = `{"id":"key_1","app_id":"app_1","kind":"secret","hint":"sk_ABC…WXYZ","app_only":true,"created_at":"2026-01-02T03:04:05Z","expires_at":null,"revoked_at":null,"key":"sk_SHOWNONCE"}`
+	xapp1  = `{"id":"x1","name":"Mine","client_id":"cid","has_client_secret":true,"has_bearer":false,"has_api_key":false,"created_at":null,"from":"store"}`
+	grant1 = `{"id":"grant_1","app_id":"app_1","x_app":"default","user":{"id":"42","username":"ada","name":"Ada"},"scopes":["tweet.read"],"state":"active","expires_at":"2026-01-02T05:04:05Z","created_at":"2026-01-02T03:04:05Z"}`
+)
+
+func TestVerbsSpeakTheOperatorsAPI(t *testing.T) {
+	secretFile := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(secretFile, []byte("from-a-file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args   string
+		in     string
+		asked  string // "METHOD path" of the answer, then the body
+		answer string
+		say    []string
+	}{
+		{"apps list", "", "GET /admin/v1/apps?limit=200", `{"data":[` + app1 + `]}`,
+			[]string{"ID ", "app_1", "One?[31m", "2026-01-02 03:04 UTC"}},
+		{"apps list --json", "", "GET /admin/v1/apps?limit=200", `{"data":[]}`, []string{"[]"}},
+		{"apps show app_1", "", "GET /admin/v1/apps/app_1", app1, []string{"Redirect URIs  https://a.example/cb"}},
+		{"apps show ../keys", "", "GET /admin/v1/apps/..%2Fkeys", app1, nil},
+		{"apps add New --origin=https://a.example --redirect-uri=https://a.example/?a,b --scope=a,b --scope=c --x-app=x1", "",
+			`POST /admin/v1/apps {"actions":[],"name":"New","origins":["https://a.example"],` +
+				`"redirect_uris":["https://a.example/?a,b"],"scopes":["a","b","c"],"x_app":"x1"}`, app1, []string{"app_1"}},
+		{"apps change app_1 --status=suspended --origin=", "",
+			`PATCH /admin/v1/apps/app_1 {"origins":[],"status":"suspended"}`, app1, []string{"app_1"}},
+		{"keys add --app=app_1 --app-only --grant=grant_1", "",
+			`POST /admin/v1/apps/app_1/keys {"app_only":true,"grant_id":"grant_1","kind":"secret"}`, key1,
+			[]string{"sk_SHOWNONCE", "cannot be shown again", "any grant, app-only"}},
+		{"keys list --app=app_1", "", "GET /admin/v1/apps/app_1/keys?limit=200", `{"data":[` + key1 + `]}`,
+			[]string{"sk_ABC…WXYZ", "good"}},
+		{"keys revoke key_1", "", "DELETE /admin/v1/keys/key_1", "", []string{"revoked key_1"}},
+		{"xapps list", "", "GET /admin/v1/xapps?limit=200", `{"data":[` + xapp1 + `]}`, []string{"Mine", "cid", "yes"}},
+		{"xapps add Mine --client-id=cid --client-secret-file=- --api-key=k --api-secret-file=" + secretFile, "typed\n",
+			`POST /admin/v1/xapps {"api_key":"k","api_secret":"from-a-file","client_id":"cid","client_secret":"typed","name":"Mine"}`,
+			xapp1, []string{"x1"}},
+		{"xapps remove x1 --json", "", "DELETE /admin/v1/xapps/x1", "", []string{`"removed": "x1"`}},
+		{"grants list --app=app_1", "", "GET /admin/v1/grants?app=app_1&limit=200", `{"data":[` + grant1 + `]}`,
+			[]string{"@ada", "active"}},
+		{"grants revoke grant_1", "", "DELETE /admin/v1/grants/grant_1", "", []string{"revoked grant_1"}},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			d := newDesk(t)
+			method, rest, _ := strings.Cut(c.asked, " ")
+			path, _, _ := strings.Cut(rest, " ")
+			d.answers[method+" "+path] = c.answer
+			perch(t, d.environ(), c.in, strings.Fields(c.args)...).says(t, exitDone, c.say...)
+			if diff := cmp.Diff([]string{c.asked}, d.asked); diff != "" {
+				t.Errorf("asked (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestListsAreReadToTheEnd(t *testing.T) {
+	d := newDesk(t)
+	d.answers["GET /admin/v1/apps?limit=200"] = `{"data":[{"id":"a"}],"next":"a"}`
+	d.answers["GET /admin/v1/apps?after=a&limit=200"] = `{"data":[{"id":"b"}],"next":"b"}`
+	d.answers["GET /admin/v1/apps?after=b&limit=200"] = `{"data":[{"id":"c"}]}`
+	r := perch(t, d.environ(), "", "apps", "list", "--json")
+	var got []struct{ ID string }
+	if err := json.Unmarshal([]byte(r.out.String()), &got); err != nil || r.code != exitDone {
+		t.Fatalf("%v; exit code %d, %s", err, r.code, r.err.String())
+	}
+	if want := "[{a} {b} {c}]"; fmt.Sprint(got) != want {
+		t.Errorf("got %v, want %s", got, want)
+	}
+}
+
+func TestRefusalsAreSentences(t *testing.T) {
+	d := newDesk(t)
+	perch(t, d.environ(), "", "apps", "show", "x").
+		says(t, exitFailed, "perch: no such thing; look for it with perch apps list (status 404)")
+
+	r := perch(t, []string{"PERCH_ADMIN_URL=" + d.URL, "PERCH_ADMIN_TOKEN=wrong-canary"}, "", "apps", "list")
+	r.says(t, exitFailed, "send the operators' token", "PERCH_ADMIN_TOKEN")
+	if strings.Contains(r.err.String()+r.out.String(), "canary") {
+		t.Error("the token is shown")
+	}
+
+	d.answers["GET /admin/v1/apps/odd"] = "<html>"
+	perch(t, d.environ(), "", "apps", "show", "odd").says(t, exitFailed, "not what Perch answers")
+
+	gone := newDesk(t)
+	gone.Close()
+	perch(t, gone.environ(), "", "apps", "list").says(t, exitFailed, "no Perch answers at "+gone.URL, "perch serve")
+}
+
+func TestWhereTheOperatorsTokenComesFrom(t *testing.T) {
+	d := newDesk(t)
+	d.answers["GET /admin/v1/apps?limit=200"] = `{"data":[]}`
+	t.Chdir(t.TempDir())
+	server := []string{"PERCH_ADMIN_URL=" + d.URL}
+	perch(t, server, "", "apps", "list").says(t, exitMisuse, "PERCH_ADMIN_TOKEN is not set", "./perch.admin-token")
+	if err := os.WriteFile("perch.admin-token", []byte(deskToken+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	perch(t, server, "", "apps", "list").says(t, exitDone)
+	if err := os.Rename("perch.admin-token", "elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	perch(t, append(server, "PERCH_ADMIN_TOKEN_FILE=elsewhere"), "", "apps", "list").says(t, exitDone)
+	perch(t, server, "", "apps", "list", "--admin-token-file=elsewhere").says(t, exitDone)
+	perch(t, server, "", "apps", "list", "--admin-token="+deskToken).says(t, exitDone)
+}

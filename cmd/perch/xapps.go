@@ -1,0 +1,168 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"perch/domain/secret"
+)
+
+type xappVerbs struct {
+	Add    xappAdd    `cmd:"" help:"Add an X App."`
+	List   xappList   `cmd:"" help:"List X Apps."`
+	Remove xappRemove `cmd:"" help:"Remove an X App that no client application uses."`
+}
+
+// xApp is an X App as the REST API shows it.
+type xApp struct {
+	ID              string     `json:"id"`
+	Name            string     `json:"name"`
+	ClientID        string     `json:"client_id"`
+	HasClientSecret bool       `json:"has_client_secret"`
+	HasBearer       bool       `json:"has_bearer"`
+	HasAPIKey       bool       `json:"has_api_key"`
+	CreatedAt       *time.Time `json:"created_at"`
+	From            string     `json:"from"`
+}
+
+const xappsPath = "/admin/v1/xapps"
+
+type xappAdd struct {
+	remote
+	Name             string `arg:"" help:"What people call it."`
+	ID               string `name:"id" placeholder:"ID" help:"What client applications call it: a-z, 0-9, - and _. Without it, one is made."`
+	ClientID         string `required:"" placeholder:"ID" help:"Its OAuth 2.0 client ID."`
+	ClientSecretFile string `placeholder:"FILE" help:"A file that holds its client secret, or - to read it as a line. Without it, a public client."`
+	BearerFile       string `placeholder:"FILE" help:"A file that holds its app-only bearer, or -."`
+	APIKey           string `name:"api-key" placeholder:"KEY" help:"Its API key (consumer key)."`
+	APISecretFile    string `name:"api-secret-file" placeholder:"FILE" help:"A file that holds the API key's secret, or -."`
+}
+
+// Run adds an X App.
+func (v xappAdd) Run(ctx context.Context, p *program) error {
+	o, err := v.open(p)
+	if err != nil {
+		return err
+	}
+	in := map[string]string{"name": v.Name, "client_id": v.ClientID}
+	for name, value := range map[string]string{"id": v.ID, "api_key": v.APIKey} {
+		if value != "" {
+			in[name] = value
+		}
+	}
+	lines := bufio.NewReader(p.in)
+	for _, s := range []struct{ name, what, file string }{
+		{"client_secret", "client secret", v.ClientSecretFile},
+		{"bearer", "app-only bearer", v.BearerFile},
+		{"api_secret", "secret of the API key", v.APISecretFile},
+	} {
+		if s.file == "" {
+			continue
+		}
+		text, err := p.secretFrom(s.file, s.what, lines)
+		if err != nil {
+			return err
+		}
+		in[s.name] = text.Reveal()
+	}
+	var raw json.RawMessage
+	if err := o.call(ctx, http.MethodPost, xappsPath, in, &raw); err != nil {
+		return err
+	}
+	return v.showXApps(p, raw)
+}
+
+// secretFrom reads a secret from a file, or as a line where the file is "-".
+func (p *program) secretFrom(file, what string, lines *bufio.Reader) (secret.Text, error) {
+	if file != "-" {
+		text, mistakes := p.settings.Secret("the "+what, file)
+		if len(mistakes) > 0 {
+			return secret.Text{}, mistakes
+		}
+		return text, nil
+	}
+	if in, ok := p.in.(*os.File); ok {
+		if info, err := in.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			p.note("The %s (it will be seen): ", what)
+		}
+	}
+	line, err := lines.ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return secret.Text{}, err
+	}
+	if line = trimLine(line); line == "" {
+		return secret.Text{}, misuse("no " + what + " was given; write it as a line")
+	}
+	return secret.New(line), nil
+}
+
+func (r remote) showXApps(p *program, raw json.RawMessage) error {
+	if r.JSON {
+		return asJSON(p.out, raw)
+	}
+	return xappTable(p, []json.RawMessage{raw})
+}
+
+func xappTable(p *program, items []json.RawMessage) error {
+	apps, err := each[xApp](items)
+	if err != nil {
+		return err
+	}
+	var rows [][]string
+	for _, a := range apps {
+		rows = append(rows, []string{
+			a.ID, a.Name, a.ClientID, has(a.HasClientSecret), has(a.HasBearer), has(a.HasAPIKey), a.From, when(a.CreatedAt),
+		})
+	}
+	table(p.out, "ID\tNAME\tCLIENT ID\tSECRET\tBEARER\tAPI KEY\tFROM\tCREATED", rows)
+	return nil
+}
+
+func has(it bool) string {
+	if it {
+		return "yes"
+	}
+	return "no"
+}
+
+type xappList struct{ remote }
+
+// Run lists X Apps.
+func (v xappList) Run(ctx context.Context, p *program) error {
+	o, err := v.open(p)
+	if err != nil {
+		return err
+	}
+	items, err := o.list(ctx, xappsPath, url.Values{})
+	if err != nil {
+		return err
+	}
+	if v.JSON {
+		return asJSON(p.out, items)
+	}
+	return xappTable(p, items)
+}
+
+type xappRemove struct {
+	remote
+	ID string `arg:"" help:"The X App."`
+}
+
+// Run removes an X App.
+func (v xappRemove) Run(ctx context.Context, p *program) error {
+	o, err := v.open(p)
+	if err != nil {
+		return err
+	}
+	if err := o.call(ctx, http.MethodDelete, xappsPath+"/"+url.PathEscape(v.ID), nil, nil); err != nil {
+		return err
+	}
+	return v.done(p, "removed", v.ID)
+}
