@@ -68,13 +68,11 @@ func pause(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case <-ctx.Done():
+	if !sleep(ctx, 10*time.Millisecond+time.Duration(n.Int64())) {
 		return fault.New(fault.Unavailable, "the grant was still being refreshed when time ran out; try again").
 			Named("grant-busy").After(time.Second).Because(ctx.Err())
-	case <-time.After(10*time.Millisecond + time.Duration(n.Int64())):
-		return nil
 	}
+	return nil
 }
 
 // refresh presents the refresh token of a grant whose lease we hold, once.
@@ -117,8 +115,9 @@ func (s *Service) present(ctx context.Context, g oauth.Grant) (ports.Tokens, err
 	return s.x.Refresh(ctx, x, old)
 }
 
-// renew keeps the pair X gave. Only a new consent or a revocation can have come
-// between; then what they stored stands.
+// renew keeps the pair X gave in exchange for g's refresh token, whatever the
+// store does and whoever else writes: what is stored is worthless until then.
+// Only a new consent or a revocation stands before it.
 func (s *Service) renew(
 	ctx context.Context, g oauth.Grant, tokens ports.Tokens, now time.Time,
 ) (oauth.Grant, error) {
@@ -126,37 +125,61 @@ func (s *Service) renew(
 	if err != nil {
 		return oauth.Grant{}, err
 	}
-	next, err := s.vault.Swap(ctx, g, g.Renew(pair, now))
-	for wait := 10 * time.Millisecond; errors.Is(err, fault.Unavailable) && ctx.Err() == nil; wait *= 2 {
-		select {
-		case <-ctx.Done():
-		case <-time.After(min(wait, time.Second)):
+	stored := g
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		next, err := s.vault.Swap(ctx, stored, stored.Renew(pair, now))
+		if err == nil {
+			return next, nil
 		}
-		next, err = s.vault.Swap(ctx, g, g.Renew(pair, now))
-		if errors.Is(err, fault.Conflict) {
-			next, err = s.settled(ctx, g, pair)
+		if !errors.Is(err, fault.Conflict) && !sleep(ctx, wait) {
+			return oauth.Grant{}, err
 		}
+		current, err := s.vault.Get(ctx, g.ID)
+		switch {
+		case err != nil && !sleep(ctx, wait):
+			return oauth.Grant{}, err
+		case err != nil:
+			continue
+		case current.Access == pair.Access:
+			return current, nil // an earlier swap was kept, its answer lost
+		case current.State == oauth.Revoked:
+			return oauth.Grant{}, s.unwanted(ctx, g, tokens)
+		case current.Refresh != g.Refresh:
+			return oauth.Grant{}, fault.New(fault.Conflict, "the user has connected again meanwhile")
+		}
+		stored = current
 	}
-	return next, err
 }
 
-// settled finds out whether a swap whose answer was lost was kept after all.
-func (s *Service) settled(ctx context.Context, g oauth.Grant, pair oauth.Pair) (oauth.Grant, error) {
-	stored, err := s.vault.Get(ctx, g.ID)
-	if err == nil && stored.Access != pair.Access {
-		return oauth.Grant{}, fault.New(fault.Conflict, "the grant has changed meanwhile; try again")
+// unwanted gives back tokens that arrived after their grant was revoked.
+func (s *Service) unwanted(ctx context.Context, g oauth.Grant, tokens ports.Tokens) error {
+	x, err := s.xapps.Get(ctx, g.XApp)
+	for _, token := range []secret.Text{tokens.Refresh, tokens.Access} {
+		if err == nil && !token.Empty() {
+			err = s.x.Revoke(ctx, x, token)
+		}
 	}
-	return stored, err
+	return errors.Join(oauth.ErrRevoked(), err)
+}
+
+// sleep reports whether the time passed before the context ended.
+func sleep(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
 }
 
 // Distrust marks the grant's access token as refused by X, unless it has been
 // replaced since, and returns the grant as it is now.
 func (s *Service) Distrust(ctx context.Context, g oauth.Grant) (oauth.Grant, error) {
 	return s.change(ctx, g.ID, func(stored oauth.Grant) oauth.Grant {
-		if stored.Access != g.Access {
-			return stored
+		if now := clock(); stored.Access == g.Access && stored.Usable(now) {
+			return stored.Stale(now)
 		}
-		return stored.Stale(clock())
+		return stored
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"perch/domain/audit"
 	"perch/domain/fault"
 	"perch/domain/oauth"
+	"perch/domain/xapp"
 )
 
 func TestConcurrentCallersCauseOneRefresh(t *testing.T) {
@@ -207,5 +208,62 @@ func TestDistrustLeavesANewerTokenAlone(t *testing.T) {
 	before := h.read(old.ID)
 	if got, err := h.Distrust(t.Context(), old); err != nil || got != before {
 		t.Errorf("a newer token was thrown away: %v", err)
+	}
+}
+
+// While a refresh is under way others may find out that the token is no good,
+// the user may leave, or connect again: what X gave must not be lost to them.
+func TestWhatHappensDuringARefreshDoesNotLoseIt(t *testing.T) {
+	for name, v := range map[string]struct {
+		meanwhile func(*house, oauth.Grant) error
+		works     bool // afterwards
+		refreshed int
+	}{
+		"X refuses the old token for somebody": {func(h *house, g oauth.Grant) error {
+			_, err := h.Distrust(h.t.Context(), g)
+			return err
+		}, true, 1},
+		"a replica revokes the grant": {func(h *house, g oauth.Grant) error {
+			_, err := h.vault.Swap(h.t.Context(), g, g.Revoke(time.Now()))
+			return err
+		}, false, 1},
+		"the user connects again": {func(h *house, _ oauth.Grant) error {
+			_, err := h.Import(h.t.Context(), app, xapp.Default, h.issued(0))
+			return err
+		}, true, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			g := h.connected()
+			soon := g
+			soon.Expires = time.Now().Add(oauth.Margin / 2).UTC().Truncate(time.Microsecond)
+			soon, err := h.vault.Swap(t.Context(), g, soon)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.x.Mischief(xsim.Mischief{Match: "token.refresh_token", Kind: "slow", Delay: 300 * time.Millisecond})
+			done := make(chan error, 1)
+			go func() {
+				_, err := h.Access(t.Context(), soon)
+				done <- err
+			}()
+			for !h.read(g.ID).Leased(time.Now()) {
+				time.Sleep(time.Millisecond)
+			}
+			if err := v.meanwhile(h, h.read(g.ID)); err != nil {
+				t.Fatal(err)
+			}
+			<-done
+			token, err := h.Access(t.Context(), h.read(g.ID))
+			if works := err == nil && h.accepts(token); works != v.works {
+				t.Errorf("the grant works afterwards: %v (%v)", works, err)
+			}
+			if n := h.happened("token.refreshed"); n != v.refreshed || h.happened("token.replayed") > 0 {
+				t.Errorf("X refreshed %d times, and saw %d tokens again", n, h.happened("token.replayed"))
+			}
+			if !v.works && h.happened("family.killed") == 0 {
+				t.Error("X was not told to forget the tokens of a revoked grant")
+			}
+		})
 	}
 }
