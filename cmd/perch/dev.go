@@ -88,7 +88,7 @@ func (v devVerb) playground(ctx context.Context) (*playground, error) {
 	app := xsim.DefaultApp()
 	g.cfg = config.Config{
 		Listen: g.public.Addr().String(), AdminListen: g.admin.Addr().String(), PublicURL: urlOf(g.public),
-		Store: "memory:", AdminToken: secret.New(rand.Text() + rand.Text()), ClientLimit: 6000,
+		Store: "memory:", AdminToken: secret.New(rand.Text() + rand.Text()),
 		X: config.X{
 			ClientID: app.ClientID, ClientSecret: secret.New(app.ClientSecret), Bearer: secret.New(app.Bearer),
 			APIKey: app.APIKey, APISecret: secret.New(app.APISecret),
