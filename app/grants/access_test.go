@@ -253,7 +253,9 @@ func TestWhatHappensDuringARefreshDoesNotLoseIt(t *testing.T) {
 			if err := v.meanwhile(h, h.read(g.ID)); err != nil {
 				t.Fatal(err)
 			}
-			<-done
+			if err := <-done; (err == nil) != v.works {
+				t.Errorf("who waited for the refresh got %v", err)
+			}
 			token, err := h.Access(t.Context(), h.read(g.ID))
 			if works := err == nil && h.accepts(token); works != v.works {
 				t.Errorf("the grant works afterwards: %v (%v)", works, err)
