@@ -34,7 +34,7 @@ func (s *Service) Access(ctx context.Context, g oauth.Grant) (secret.Text, error
 		switch {
 		case err == nil:
 			return s.openAccess(ctx, next)
-		case !errors.Is(err, fault.Conflict) && g.Usable(now):
+		case !errors.Is(err, fault.Conflict) && g.Usable(now) && !oauth.IsRevoked(err):
 			return s.openAccess(ctx, g) // X still accepts it, whatever went wrong
 		case !errors.Is(err, fault.Conflict):
 			return secret.Text{}, err
@@ -159,7 +159,10 @@ func (s *Service) unwanted(ctx context.Context, g oauth.Grant, tokens ports.Toke
 			err = s.x.Revoke(ctx, x, token)
 		}
 	}
-	return errors.Join(oauth.ErrRevoked(), err)
+	if err != nil {
+		s.observe(ctx, "grant.revoke", g.App, g, time.Now(), err)
+	}
+	return oauth.ErrRevoked()
 }
 
 // sleep reports whether the time passed before the context ended.

@@ -101,10 +101,15 @@ func (g Grant) Acquire(holder string, now time.Time, ttl time.Duration) (Grant, 
 	return g, nil
 }
 
+const revoked = "grant-revoked"
+
 // ErrRevoked says that a grant has ended and what to do.
 func ErrRevoked() error {
-	return fault.New(fault.Forbidden, "the grant is revoked; the user must connect again").Named("grant-revoked")
+	return fault.New(fault.Forbidden, "the grant is revoked; the user must connect again").Named(revoked)
 }
+
+// IsRevoked reports whether err says that a grant has ended.
+func IsRevoked(err error) bool { return fault.SlugOf(err) == revoked }
 
 // A Pair is what X gave: sealed tokens and what it said of them.
 type Pair struct {

@@ -18,10 +18,21 @@ import (
 	"perch/domain/xapi"
 )
 
-// A place is where X is. Which X stands there can be changed.
-type place struct{ at atomic.Pointer[xsim.Sim] }
+// A place is where X is. Which X stands there can be changed. It keeps the header
+// of the last request.
+type place struct {
+	at    atomic.Pointer[xsim.Sim]
+	heard atomic.Pointer[http.Header]
+}
 
-func (p *place) ServeHTTP(w http.ResponseWriter, r *http.Request) { p.at.Load().ServeHTTP(w, r) }
+func (p *place) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	header := r.Header.Clone()
+	p.heard.Store(&header)
+	p.at.Load().ServeHTTP(w, r)
+}
+
+// accepted is what the clients of this test accept.
+const accepted = "application/json, */*;q=0.5"
 
 // strangers are headers that clients and proxies send and X must never see.
 func strangers() []string {
@@ -54,6 +65,7 @@ func TestEveryActionIsReachedThroughPerch(t *testing.T) {
 					answersAsX(t, h, s, act, app.sk, grant)
 				}
 				told(t, s, act)
+				sent(t, s, act, *x.heard.Load())
 			})
 		}
 	})
@@ -64,7 +76,7 @@ func TestEveryActionIsReachedThroughPerch(t *testing.T) {
 func answersAsX(t *testing.T, h *house, s *scene, act xapi.Action, sk, grant string) {
 	t.Helper()
 	path, body := s.path(t, act), s.body(t, act)
-	got := h.act(t, sk, grant, act.Method, path, body, strangers()...)
+	got := h.act(t, sk, grant, act.Method, path, body, append(strangers(), "Accept: "+accepted)...)
 	if got.err != nil || got.status != act.Status() {
 		t.Fatalf("got %d, want %d: %s %v", got.status, act.Status(), got.body, got.err)
 	}
@@ -97,7 +109,7 @@ func streams(t *testing.T, h *house, s *scene, act xapi.Action, sk, grant string
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, line := range append(strangers(), "Authorization: Bearer "+sk, "Perch-Grant: "+grant) {
+	for _, line := range append(strangers(), "Authorization: Bearer "+sk, "Perch-Grant: "+grant, "Accept: "+accepted) {
 		name, value, _ := strings.Cut(line, ": ")
 		req.Header.Set(name, value)
 	}
@@ -142,6 +154,26 @@ func told(t *testing.T, s *scene, act xapi.Action) {
 	}
 	if wanted := s.headers(act, s.body(t, act)); e.Details["headers"] != wanted {
 		t.Errorf("X was sent the headers %s; want %s", e.Details["headers"], wanted)
+	}
+}
+
+// sent looks at the values of the headers with which X was asked.
+func sent(t *testing.T, s *scene, act xapi.Action, header http.Header) {
+	t.Helper()
+	token, _, _ := s.credential(act)
+	if token != "" {
+		token = "Bearer " + token
+	}
+	kind := ""
+	if s.body(t, act) != "" {
+		kind = "application/json"
+	}
+	for name, value := range map[string]string{
+		"Authorization": token, "Accept": accepted, "Content-Type": kind, "User-Agent": "perch/test",
+	} {
+		if header.Get(name) != value {
+			t.Errorf("X was not sent the right %s", name)
+		}
 	}
 }
 
