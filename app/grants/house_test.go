@@ -32,7 +32,7 @@ const (
 // A house is the grants slice over memory and X in a box.
 type house struct {
 	*grants.Service
-	t     *testing.T
+	t     testing.TB
 	x     *xsim.Sim
 	url   string // of X
 	vault *memory.FaultyVault
@@ -41,7 +41,7 @@ type house struct {
 	parts grants.Parts
 }
 
-func newHouse(t *testing.T) *house {
+func newHouse(t testing.TB) *house {
 	t.Helper()
 	x := xsim.New(xsim.Options{})
 	server := httptest.NewServer(x)
