@@ -106,7 +106,8 @@ func open(t *testing.T, cfg config.Config) *house {
 		cfg.PublicURL = h.public
 	}
 	h.cfg = cfg
-	rooms, closeRooms, err := wiring.Serve(t.Context(), cfg, "test", telemetry.NewLogger(h.log, cfg.LogLevel, cfg.LogFormat))
+	log := telemetry.NewLogger(h.log, cfg.LogLevel, cfg.LogFormat)
+	rooms, closeRooms, err := wiring.Serve(t.Context(), cfg, "test", log)
 	if err != nil {
 		t.Fatal(err)
 	}
