@@ -20,7 +20,7 @@ type answer struct {
 }
 
 // send sends a request with headers written as "Name: value" lines.
-func send(t *testing.T, c *http.Client, method, url, body string, headers ...string) answer {
+func send(t testing.TB, c *http.Client, method, url, body string, headers ...string) answer {
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		return answer{err: err}
@@ -39,7 +39,7 @@ func send(t *testing.T, c *http.Client, method, url, body string, headers ...str
 }
 
 // ask is send where nothing may go wrong on the way.
-func ask(t *testing.T, c *http.Client, method, url, body string, headers ...string) answer {
+func ask(t testing.TB, c *http.Client, method, url, body string, headers ...string) answer {
 	t.Helper()
 	a := send(t, c, method, url, body, headers...)
 	if a.err != nil {
@@ -64,7 +64,7 @@ func together(n int, call func(i int) answer) []answer {
 }
 
 // want fails the test for answers with another status, and shows the first.
-func want(t *testing.T, status int, answers ...answer) {
+func want(t testing.TB, status int, answers ...answer) {
 	t.Helper()
 	wrong := slices.DeleteFunc(slices.Clone(answers), func(a answer) bool { return a.err == nil && a.status == status })
 	if len(wrong) > 0 {
@@ -111,7 +111,7 @@ func (a answer) problem() string {
 }
 
 // jsonOf writes v as JSON; nil is no body at all.
-func jsonOf(t *testing.T, v any) string {
+func jsonOf(t testing.TB, v any) string {
 	t.Helper()
 	if v == nil {
 		return ""

@@ -54,7 +54,7 @@ func everywhere(t *testing.T, test func(t *testing.T, e environment)) {
 }
 
 // serveX puts X behind a listener and returns its URL and how to take X down.
-func serveX(t *testing.T, x http.Handler) (url string, down func()) {
+func serveX(t testing.TB, x http.Handler) (url string, down func()) {
 	t.Helper()
 	s := httptest.NewServer(x)
 	down = sync.OnceFunc(func() {
@@ -66,7 +66,7 @@ func serveX(t *testing.T, x http.Handler) (url string, down func()) {
 }
 
 // settings are those of a house in the environment, in front of X at the URL.
-func settings(t *testing.T, e environment, x string) config.Config {
+func settings(t testing.TB, e environment, x string) config.Config {
 	t.Helper()
 	dir, app := t.TempDir(), xsim.DefaultApp()
 	cfg := config.Config{
@@ -95,7 +95,7 @@ type house struct {
 
 // open puts a house together and serves it until the test ends. Without a
 // public URL it is that of the public door.
-func open(t *testing.T, cfg config.Config) *house {
+func open(t testing.TB, cfg config.Config) *house {
 	t.Helper()
 	h := &house{log: &record{}, client: &http.Client{CheckRedirect: stay, Transport: &http.Transport{
 		MaxIdleConnsPerHost: 300, DisableCompression: true,
@@ -132,7 +132,7 @@ func open(t *testing.T, cfg config.Config) *house {
 
 func stay(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-func listen(t *testing.T) net.Listener {
+func listen(t testing.TB) net.Listener {
 	t.Helper()
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -160,7 +160,7 @@ func (r *record) bytes() []byte {
 }
 
 // operator asks the operators' door and fails unless it answers with the status.
-func (h *house) operator(t *testing.T, status int, method, path string, body any) answer {
+func (h *house) operator(t testing.TB, status int, method, path string, body any) answer {
 	t.Helper()
 	a := ask(t, h.client, method, h.admin+path, jsonOf(t, body),
 		"Authorization: Bearer "+adminToken, "Content-Type: application/json")
@@ -180,7 +180,7 @@ type tenant struct {
 }
 
 // register makes a tenant whose pages are at the origin.
-func (h *house) register(t *testing.T, origin, xapp string) tenant {
+func (h *house) register(t testing.TB, origin, xapp string) tenant {
 	t.Helper()
 	a := h.operator(t, http.StatusCreated, "POST", "/admin/v1/apps", object{
 		"name": "of " + origin, "x_app": xapp, "origins": []string{origin}, "redirect_uris": []string{origin + "/back"},
@@ -194,7 +194,7 @@ func (h *house) register(t *testing.T, origin, xapp string) tenant {
 }
 
 // adopt gives the tenant the tokens of a user as a grant and returns its ID.
-func (h *house) adopt(t *testing.T, to tenant, user string, token xsim.Token, expires time.Time) string {
+func (h *house) adopt(t testing.TB, to tenant, user string, token xsim.Token, expires time.Time) string {
 	t.Helper()
 	return h.operator(t, http.StatusCreated, "POST", "/admin/v1/grants/import", object{
 		"app_id": to.id, "user_id": user, "access_token": token.Access, "refresh_token": token.Refresh,
@@ -204,7 +204,7 @@ func (h *house) adopt(t *testing.T, to tenant, user string, token xsim.Token, ex
 
 // act performs an action as a server does: with a secret key and, unless it is
 // empty, the ID of a grant. It may be called from any goroutine.
-func (h *house) act(t *testing.T, sk, grant, method, path, body string, headers ...string) answer {
+func (h *house) act(t testing.TB, sk, grant, method, path, body string, headers ...string) answer {
 	headers = append([]string{"Authorization: Bearer " + sk, "Content-Type: application/json"}, headers...)
 	if grant != "" {
 		headers = append(headers, "Perch-Grant: "+grant)
@@ -213,7 +213,7 @@ func (h *house) act(t *testing.T, sk, grant, method, path, body string, headers 
 }
 
 // issue lets the user approve the developer app with every scope.
-func issue(t *testing.T, x *xsim.Sim, app, user string) xsim.Token {
+func issue(t testing.TB, x *xsim.Sim, app, user string) xsim.Token {
 	t.Helper()
 	token, err := x.Issue(app, user, oauth.Everything.List())
 	if err != nil {
@@ -223,7 +223,7 @@ func issue(t *testing.T, x *xsim.Sim, app, user string) xsim.Token {
 }
 
 // set changes settings of the box.
-func set(t *testing.T, x *xsim.Sim, body string) {
+func set(t testing.TB, x *xsim.Sim, body string) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	x.ServeHTTP(w, httptest.NewRequest("POST", "/_sim/settings", bytes.NewReader([]byte(body))))
@@ -238,7 +238,7 @@ func happened(x *xsim.Sim, kinds ...string) []xsim.Entry {
 }
 
 // eventually waits for something that is about to be so.
-func eventually(t *testing.T, what string, so func() bool) {
+func eventually(t testing.TB, what string, so func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !so(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
