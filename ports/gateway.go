@@ -60,8 +60,8 @@ type TokenEndpoint interface {
 
 	// Exchange turns an authorization code into tokens. A refused code is
 	// fault.Invalid with ErrRejected in its chain; X refusing the developer app
-	// itself is fault.Upstream; no usable answer is fault.Unavailable, with
-	// ErrUnsent in its chain if nothing was sent.
+	// itself is fault.Upstream; X asked too often is fault.Limited; no usable
+	// answer is fault.Unavailable, with ErrUnsent in its chain if nothing was sent.
 	Exchange(ctx context.Context, x XApp, code, verifier secret.Text, redirect string) (Tokens, error)
 
 	// Refresh turns a refresh token into new tokens. A refused token is

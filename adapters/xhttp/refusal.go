@@ -46,7 +46,7 @@ func (r refusal) of(ctx context.Context, w *wire, err error, secrets ...secret.T
 	case rejected(status, refused.ErrorCode):
 		return fault.New(r.kind, "%s", r.say).Named(r.slug).Because(fmt.Errorf("%w: %w", ports.ErrRejected, because))
 	case status == http.StatusTooManyRequests:
-		return fault.New(fault.Unavailable, "X limits how often tokens are asked for; try again later").
+		return fault.New(fault.Limited, "X limits how often tokens are asked for; try again later").
 			Named("x-token-limit").After(retryAfter(refused.Response.Header, time.Now())).Because(because)
 	}
 	return unusable("X's token endpoint gave no usable answer").

@@ -20,14 +20,15 @@ const leaseTTL = 30 * time.Second
 
 // Access returns an access token of the grant that is good for at least
 // oauth.Margin. If it is stale it is refreshed, once, however many callers ask.
-// While somebody else refreshes, a token that X still accepts is returned.
+// While somebody else refreshes, or nobody knows how a refresh ended, a token
+// that X should still accept is returned.
 func (s *Service) Access(ctx context.Context, g oauth.Grant) (secret.Text, error) {
 	for {
 		now := clock()
 		switch {
 		case g.State == oauth.Revoked:
 			return secret.Text{}, oauth.ErrRevoked()
-		case g.Fresh(now), g.Leased(now) && g.Usable(now):
+		case g.Fresh(now), g.Unsettled() && g.Usable(now):
 			return s.openAccess(ctx, g)
 		}
 		next, err := s.renewed(ctx, g, now)
@@ -92,6 +93,10 @@ func (s *Service) refresh(ctx context.Context, g oauth.Grant) (_ oauth.Grant, er
 		if _, swapErr := s.vault.Swap(ctx, g, g.Doubt(now)); swapErr != nil {
 			err = errors.Join(err, swapErr)
 		}
+	case errors.Is(err, fault.Limited):
+		if _, swapErr := s.vault.Swap(ctx, g, g.Postpone(waitOf(err), now)); swapErr != nil {
+			err = errors.Join(err, swapErr)
+		}
 	case errors.Is(err, ports.ErrUnsent), errors.Is(err, fault.Upstream), errors.Is(err, fault.Internal):
 		// X has not used the token up: give the lease back.
 		if _, swapErr := s.vault.Swap(ctx, g, g.Release()); swapErr != nil {
@@ -143,7 +148,8 @@ func (s *Service) renew(
 		case current.Access == pair.Access:
 			return current, nil // an earlier swap was kept, its answer lost
 		case current.State == oauth.Revoked:
-			return oauth.Grant{}, s.unwanted(ctx, g, tokens)
+			s.giveBack(ctx, g, tokens)
+			return oauth.Grant{}, oauth.ErrRevoked()
 		case current.Refresh != g.Refresh:
 			return oauth.Grant{}, fault.New(fault.Conflict, "the user has connected again meanwhile")
 		}
@@ -151,18 +157,27 @@ func (s *Service) renew(
 	}
 }
 
-// unwanted gives back tokens that arrived after their grant was revoked.
-func (s *Service) unwanted(ctx context.Context, g oauth.Grant, tokens ports.Tokens) error {
+// waitOf is how long X wants to be left alone: what it said, at least a minute.
+func waitOf(err error) time.Duration {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return max(f.Wait, time.Minute)
+	}
+	return time.Minute
+}
+
+// giveBack has X forget tokens that cannot be kept, so that no permission stays
+// alive which nobody can take back.
+func (s *Service) giveBack(ctx context.Context, g oauth.Grant, tokens ports.Tokens) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepFor)
+	defer cancel()
+	began := time.Now()
 	x, err := s.xapps.Get(ctx, g.XApp)
 	for _, token := range []secret.Text{tokens.Refresh, tokens.Access} {
 		if err == nil && !token.Empty() {
 			err = s.x.Revoke(ctx, x, token)
 		}
 	}
-	if err != nil {
-		s.observe(ctx, "grant.revoke", g.App, g, time.Now(), err)
-	}
-	return oauth.ErrRevoked()
+	s.observe(ctx, "grant.give_back", g.App, g, began, err)
 }
 
 // sleep reports whether the time passed before the context ended.
@@ -175,9 +190,18 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// settled is how old a refreshed token must be for a refusal of X to be the
+// token's fault. Refreshing again sooner would only wear X out.
+const settled = time.Minute
+
 // Distrust marks the grant's access token as refused by X, unless it has been
-// replaced since, and returns the grant as it is now.
+// replaced since, and returns the grant as it is now. A token that X gave a
+// moment ago stays; that X refuses it too is fault.Upstream.
 func (s *Service) Distrust(ctx context.Context, g oauth.Grant) (oauth.Grant, error) {
+	if g.Generation > 0 && clock().Sub(g.Updated) < settled && g.Fresh(clock()) {
+		return oauth.Grant{}, fault.New(fault.Upstream, "X refuses an access token it gave less than a minute ago; "+
+			"X may be having trouble. Try again in a minute").Named("x-unauthorized").After(settled)
+	}
 	return s.change(ctx, g.ID, func(stored oauth.Grant) oauth.Grant {
 		if now := clock(); stored.Access == g.Access && stored.Usable(now) {
 			return stored.Stale(now)

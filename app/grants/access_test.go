@@ -228,7 +228,9 @@ func TestWhatHappensDuringARefreshDoesNotLoseIt(t *testing.T) {
 			return err
 		}, false, 1},
 		"the user connects again": {func(h *house, _ oauth.Grant) error {
-			_, err := h.Import(h.t.Context(), app, xapp.Default, h.issued(0))
+			in := h.issued(0)
+			in.Replace = true
+			_, err := h.Import(h.t.Context(), app, xapp.Default, in)
 			return err
 		}, true, 1},
 	} {

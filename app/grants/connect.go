@@ -78,8 +78,7 @@ func (s *Service) complete(ctx context.Context, a oauth.Authorization, c oauth.C
 		return oauth.Grant{}, err
 	}
 	// The code works once: from here on the browser may leave, the tokens must not be lost.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepFor)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	tokens, err := s.x.Exchange(ctx, x, c.Code, verifier, s.callback)
 	if err != nil {
 		return oauth.Grant{}, err
@@ -87,11 +86,16 @@ func (s *Service) complete(ctx context.Context, a oauth.Authorization, c oauth.C
 	if tokens.Scopes == "" {
 		tokens.Scopes = a.Scopes // RFC 6749 section 5.1: omitted means as requested
 	}
-	who, err := s.whoIs(ctx, x, tokens.Access)
-	if err != nil {
-		return oauth.Grant{}, err
+	ctx, cancel := context.WithTimeout(ctx, keepFor)
+	defer cancel()
+	g := oauth.Grant{App: a.App, XApp: a.XApp}
+	if g.User, err = s.whoIs(ctx, x, tokens.Access); err == nil {
+		g, err = s.keep(ctx, g, tokens)
 	}
-	return s.keep(ctx, oauth.Grant{App: a.App, XApp: a.XApp, User: who}, tokens)
+	if err != nil {
+		s.giveBack(ctx, oauth.Grant{App: a.App, XApp: a.XApp}, tokens)
+	}
+	return g, err
 }
 
 func denied(reason string) error {
@@ -103,11 +107,17 @@ func denied(reason string) error {
 		"and check the X App's settings if this repeats").Named("x-authorization-failed")
 }
 
-// keep stores the user's grant, in place of an earlier one if there is one.
+// keep stores the user's grant, in place of an earlier one if there is one. It
+// does not give up while the store is away and there is time.
 func (s *Service) keep(ctx context.Context, g oauth.Grant, tokens ports.Tokens) (oauth.Grant, error) {
-	for {
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		kept, err := s.keepOnce(ctx, g, tokens)
-		if !errors.Is(err, fault.Conflict) {
+		switch {
+		case errors.Is(err, fault.Unavailable):
+			if !sleep(ctx, wait) {
+				return oauth.Grant{}, err
+			}
+		case !errors.Is(err, fault.Conflict):
 			return kept, err
 		}
 	}
@@ -117,23 +127,37 @@ func (s *Service) keepOnce(ctx context.Context, g oauth.Grant, tokens ports.Toke
 	now := clock()
 	old, err := s.vault.Find(ctx, g.App, g.XApp, g.User.ID)
 	if errors.Is(err, fault.NotFound) {
-		g.ID, g.Created = oauth.GrantID("grant_"+strings.ToLower(rand.Text())), now
-		pair, err := s.seal(ctx, g, tokens, now)
-		if err != nil {
-			return oauth.Grant{}, err
-		}
-		g = g.Reconnect(g.User, pair, now)
-		g.Generation = 0
-		return s.vault.Create(ctx, g)
+		return s.create(ctx, g, tokens, now)
 	}
 	if err != nil {
 		return oauth.Grant{}, err
+	}
+	if old.State == oauth.Revoked {
+		// Sessions that a revocation did not reach must not come to life again.
+		if _, err := s.sessions.EndAll(ctx, old.ID, now); err != nil {
+			return oauth.Grant{}, err
+		}
 	}
 	pair, err := s.seal(ctx, old, tokens, now)
 	if err != nil {
 		return oauth.Grant{}, err
 	}
 	return s.vault.Swap(ctx, old, old.Reconnect(g.User, pair, now))
+}
+
+// create stores a grant of a user who has none for the application and X App;
+// else it returns fault.Conflict.
+func (s *Service) create(
+	ctx context.Context, g oauth.Grant, tokens ports.Tokens, now time.Time,
+) (oauth.Grant, error) {
+	g.ID, g.Created = oauth.GrantID("grant_"+strings.ToLower(rand.Text())), now
+	pair, err := s.seal(ctx, g, tokens, now)
+	if err != nil {
+		return oauth.Grant{}, err
+	}
+	g = g.Reconnect(g.User, pair, now)
+	g.Generation = 0
+	return s.vault.Create(ctx, g)
 }
 
 // whoIs asks X whose access token it is.

@@ -2,6 +2,8 @@ package grants
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"perch/domain/client"
@@ -20,33 +22,62 @@ type Import struct {
 	Refresh secret.Text
 	Scopes  oauth.Scopes
 	Expires time.Time // of the access token; zero: it is refreshed at first use
+	Replace bool      // in place of the grant the user has already
 }
 
 // Import keeps tokens that a user gave to the X App elsewhere as a grant of the
-// application, in place of one the user has already.
+// application. Unless told to replace it, a grant that the user has already
+// stays, for its tokens may be newer, and the error is fault.Conflict.
 func (s *Service) Import(ctx context.Context, app client.AppID, x xapp.ID, in Import) (g oauth.Grant, err error) {
+	if err := in.check(); err != nil {
+		return oauth.Grant{}, err
+	}
 	opened, err := s.xapps.Get(ctx, x)
 	if err != nil {
 		return oauth.Grant{}, err
 	}
-	if in.Refresh.Empty() && in.Access.Empty() {
-		return oauth.Grant{}, fault.New(fault.Invalid, "an access_token or a refresh_token is needed")
-	}
-	if in.Scopes == "" {
-		return oauth.Grant{}, fault.New(fault.Invalid, "name the scopes the user granted in scope")
-	}
 	if in.User.ID == "" {
-		if in.Access.Empty() {
-			return oauth.Grant{}, fault.New(fault.Invalid, "user_id is needed where there is no access_token to ask X with")
-		}
 		if in.User, err = s.whoIs(ctx, opened, in.Access); err != nil {
 			return oauth.Grant{}, err
 		}
 	}
 	began := time.Now()
 	defer func() { s.observe(ctx, "grant.import", app, g, began, err) }()
-	ttl := max(0, time.Until(in.Expires))
-	return s.keep(ctx, oauth.Grant{App: app, XApp: x, User: in.User}, ports.Tokens{
-		Access: in.Access, Refresh: in.Refresh, Scopes: in.Scopes, TTL: ttl,
-	})
+	g = oauth.Grant{App: app, XApp: x, User: in.User}
+	tokens := ports.Tokens{
+		Access: in.Access, Refresh: in.Refresh, Scopes: in.Scopes, TTL: max(0, time.Until(in.Expires)),
+	}
+	if in.Replace {
+		return s.keep(ctx, g, tokens)
+	}
+	g, err = s.create(ctx, g, tokens, clock())
+	if errors.Is(err, fault.Conflict) {
+		return g, fault.New(fault.Conflict, "the user has a grant of this client application already, and its tokens "+
+			"may be newer; it was left as it is. Import with replace to put these tokens in its place").
+			Named("grant-exists")
+	}
+	return g, err
+}
+
+func (in Import) check() error {
+	switch {
+	case in.Refresh.Empty() && in.Access.Empty():
+		return fault.New(fault.Invalid, "an access_token or a refresh_token is needed")
+	case !visible(in.Access.Reveal()) || !visible(in.Refresh.Reveal()):
+		return fault.New(fault.Invalid, "a token is of visible ASCII characters, without spaces")
+	case in.Scopes == "":
+		return fault.New(fault.Invalid, "name the scopes the user granted in scope")
+	case in.User.ID == "" && in.Access.Empty():
+		return fault.New(fault.Invalid, "user_id is needed where there is no access_token to ask X with")
+	case strings.Trim(string(in.User.ID), "0123456789") != "" || len(in.User.ID) > 20:
+		return fault.New(fault.Invalid, "user_id is X's number for the user, in digits")
+	case time.Until(in.Expires) > 24*time.Hour:
+		return fault.New(fault.Invalid, "expires_at is more than a day away; X's access tokens last two hours")
+	}
+	return nil
+}
+
+// visible reports whether s can be sent in a header as it is.
+func visible(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 }

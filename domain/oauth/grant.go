@@ -53,9 +53,9 @@ type Grant struct {
 	Expires    time.Time  // of the access token
 	Generation int64      // how many token pairs came before this one
 	Failures   int        // refreshes X refused since the last one that worked
-	Retry      time.Time  // no refresh before this, while suspect
+	Retry      time.Time  // no refresh before this
 	Lease      Lease
-	Created    time.Time
+	Created    time.Time // when the user gave it; anew after a revocation
 	Updated    time.Time
 	Version    int64 // set by the vault; see ports.TokenVault.Swap
 }
@@ -77,6 +77,10 @@ func (g Grant) Fresh(now time.Time) bool { return now.Add(Margin).Before(g.Expir
 // Usable reports whether X should still accept the access token.
 func (g Grant) Usable(now time.Time) bool { return !g.Access.Empty() && now.Before(g.Expires) }
 
+// Unsettled reports whether somebody is refreshing the grant, or has tried and
+// nobody knows what X did.
+func (g Grant) Unsettled() bool { return g.Lease.Holder != "" }
+
 // Leased reports whether somebody holds the grant's lease at now.
 func (g Grant) Leased(now time.Time) bool { return g.Lease.Holder != "" && now.Before(g.Lease.Until) }
 
@@ -96,6 +100,9 @@ func (g Grant) Acquire(holder string, now time.Time, ttl time.Duration) (Grant, 
 	case g.State == Suspect && now.Before(g.Retry):
 		return Grant{}, fault.New(fault.Unavailable, "X refused to refresh this grant; it is tried again shortly. "+
 			"If this lasts, the user must connect again").Named("grant-suspect").After(g.Retry.Sub(now))
+	case now.Before(g.Retry):
+		return Grant{}, fault.New(fault.Limited, "X limits how often tokens are refreshed; try again later").
+			Named("x-token-limit").After(g.Retry.Sub(now))
 	}
 	g.Lease = Lease{Holder: holder, Until: now.Add(ttl)}
 	return g, nil
@@ -135,7 +142,11 @@ func (g Grant) Renew(p Pair, now time.Time) Grant {
 }
 
 // Reconnect replaces the pair after a new consent: nothing of the old one stays.
+// After a revocation it is a new permission, which older sessions do not have.
 func (g Grant) Reconnect(u user.User, p Pair, now time.Time) Grant {
+	if g.State == Revoked {
+		g.Created = now
+	}
 	g.User, g.Refresh, g.Scopes = u, p.Refresh, p.Scopes
 	return g.Renew(p, now)
 }
@@ -149,6 +160,12 @@ func (g Grant) Doubt(now time.Time) Grant {
 	}
 	g.State, g.Failures, g.Retry, g.Lease = Suspect, g.Failures+1, now.Add(wait), Lease{}
 	g.Updated = now
+	return g
+}
+
+// Postpone ends the lease; X wants to be asked again later, at the earliest.
+func (g Grant) Postpone(wait time.Duration, now time.Time) Grant {
+	g.Lease, g.Retry, g.Updated = Lease{}, now.Add(wait), now
 	return g
 }
 
