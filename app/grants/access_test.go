@@ -64,6 +64,7 @@ func TestWhatAGrantBecomesWhenXDoesNotGiveTokens(t *testing.T) {
 	}{
 		"X refuses the refresh token":  {xsim.Mischief{Kind: "status", Status: 400}, fault.Forbidden, oauth.Suspect, false},
 		"X refuses the X App":          {xsim.Mischief{Kind: "unauthorized"}, fault.Upstream, oauth.Active, false},
+		"X limits how often":           {xsim.Mischief{Kind: "rate_limit"}, fault.Limited, oauth.Active, false},
 		"X is down":                    {xsim.Mischief{Kind: "outage"}, fault.Unavailable, oauth.Active, true},
 		"X's reply is lost":            {xsim.Mischief{Kind: "lost"}, fault.Unavailable, oauth.Active, true},
 		"X answers with a web page":    {xsim.Mischief{Kind: "html", Status: 200}, fault.Unavailable, oauth.Active, true},
@@ -197,6 +198,46 @@ func TestWaitingEndsWithTheRequest(t *testing.T) {
 		t.Error(err)
 	}
 	kindIs(t, err, fault.Unavailable, "grant-busy")
+}
+
+func TestAnAttemptNobodyKnowsTheEndOfIsNotRepeatedWhileTheTokenWorks(t *testing.T) {
+	h := newHouse(t)
+	g := h.connected()
+	unknown := g
+	unknown.Expires = time.Now().Add(oauth.Margin / 2).UTC().Truncate(time.Microsecond)
+	unknown.Lease = oauth.Lease{Holder: "somebody who died", Until: time.Now().Add(-time.Second)}
+	unknown, err := h.vault.Swap(t.Context(), g, unknown)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := h.Access(t.Context(), unknown)
+	if err != nil || !h.accepts(token) || h.happened("token.refreshed") != 0 {
+		t.Fatalf("X refreshed %d times: %v", h.happened("token.refreshed"), err)
+	}
+	stale, err := h.Distrust(t.Context(), unknown)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token, err := h.Access(t.Context(), stale); err != nil || !h.accepts(token) || h.happened("token.refreshed") != 1 {
+		t.Errorf("it is not tried once more: X refreshed %d times: %v", h.happened("token.refreshed"), err)
+	}
+}
+
+func TestXsRefusalOfANewTokenDoesNotWearXOut(t *testing.T) {
+	h := newHouse(t)
+	g := h.expired()
+	for range 5 {
+		if _, err := h.Access(t.Context(), g); err != nil {
+			t.Fatal(err)
+		}
+		g = h.read(g.ID)
+		if again, err := h.Distrust(t.Context(), g); err == nil {
+			g = again
+		}
+	}
+	if n := h.happened("token.refreshed"); n != 1 {
+		t.Errorf("X refreshed %d times", n)
+	}
 }
 
 func TestDistrustLeavesANewerTokenAlone(t *testing.T) {

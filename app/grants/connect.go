@@ -90,12 +90,35 @@ func (s *Service) complete(ctx context.Context, a oauth.Authorization, c oauth.C
 	defer cancel()
 	g := oauth.Grant{App: a.App, XApp: a.XApp}
 	if g.User, err = s.whoIs(ctx, x, tokens.Access); err == nil {
+		if wider, ok := s.wider(ctx, x, g, tokens.Scopes); ok {
+			return wider, nil
+		}
 		g, err = s.keep(ctx, g, tokens)
 	}
 	if err != nil {
 		s.giveBack(ctx, oauth.Grant{App: a.App, XApp: a.XApp}, tokens)
 	}
 	return g, err
+}
+
+// wider returns the user's grant if it has scopes that the new tokens lack and
+// X still honours it. A sign-in that asks for less must not take away what the
+// user allowed before; X may have, when it gave the new tokens.
+func (s *Service) wider(ctx context.Context, x ports.XApp, g oauth.Grant, scopes oauth.Scopes) (oauth.Grant, bool) {
+	old, err := s.vault.Find(ctx, g.App, g.XApp, g.User.ID)
+	if err != nil || old.State != oauth.Active || len(scopes.Missing(old.Scopes.List())) == 0 {
+		return oauth.Grant{}, false
+	}
+	token, err := s.Access(ctx, old)
+	if err != nil {
+		return oauth.Grant{}, false
+	}
+	who, err := s.whoIs(ctx, x, token)
+	if err != nil || who.ID != old.User.ID {
+		return oauth.Grant{}, false
+	}
+	old, err = s.vault.Get(ctx, old.ID)
+	return old, err == nil && old.State == oauth.Active
 }
 
 func denied(reason string) error {

@@ -71,6 +71,54 @@ func TestConnectingAgainKeepsTheGrant(t *testing.T) {
 	}
 }
 
+func TestASignInThatAsksForLessTakesNothingAway(t *testing.T) {
+	h := newHouse(t)
+	before := h.connected() // with every scope
+	_, g, err := h.Complete(t.Context(), h.begun("approve"))
+	if err != nil || g.ID != before.ID || g.Scopes != oauth.Everything {
+		t.Fatalf("the grant has %q: %v", g.Scopes, err)
+	}
+	token, err := h.Access(t.Context(), h.read(g.ID))
+	if err != nil || !h.accepts(token) {
+		t.Errorf("it gives no token: %v", err)
+	}
+	h.x.Mischief(xsim.Mischief{Match: "getUsersMe", Kind: "unauthorized", After: 1, Times: 1}) // of the older tokens
+	_, g, err = h.Complete(t.Context(), h.begun("approve"))
+	if err != nil || g.ID != before.ID || g.Scopes != request().Scopes {
+		t.Errorf("X does not honour the older tokens, and the grant has %q: %v", g.Scopes, err)
+	}
+}
+
+func TestAFailedSignInLeavesNothingAliveAtX(t *testing.T) {
+	h := newHouse(t)
+	h.x.Mischief(xsim.Mischief{Match: "getUsersMe", Kind: "status", Status: 403})
+	if _, _, err := h.Complete(t.Context(), h.begun("approve")); err == nil {
+		t.Fatal("there is a grant")
+	}
+	if h.happened("token.issued") != 1 || h.happened("family.killed") != 1 {
+		t.Errorf("X gave %d pairs and took back %d", h.happened("token.issued"), h.happened("family.killed"))
+	}
+}
+
+func TestASignInSurvivesAStoreThatFails(t *testing.T) {
+	for name, fail := range map[string]func(*house){
+		"before the write is kept": func(h *house) { h.vault.FailBefore(1) },
+		"after the write is kept":  func(h *house) { h.vault.FailAfter(1) },
+	} {
+		h := newHouse(t)
+		c := h.begun("approve")
+		fail(h)
+		_, g, err := h.Complete(t.Context(), c)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if token, err := h.Access(t.Context(), h.read(g.ID)); err != nil || !h.accepts(token) {
+			t.Errorf("%s: the grant gives no token: %v", name, err)
+		}
+	}
+}
+
 func TestWhatGoesWrongWhileConnecting(t *testing.T) {
 	for name, v := range map[string]struct {
 		spoil  func(*house, *oauth.Callback)
@@ -191,10 +239,24 @@ func TestImport(t *testing.T) {
 	if token, err := h.Access(t.Context(), g); err != nil || !h.accepts(token) || h.happened("token.refreshed") != 1 {
 		t.Errorf("an import without expiry is not refreshed at first use: %v", err)
 	}
+	again := h.issued(1)
+	if _, err := h.Import(t.Context(), app, xapp.Default, again); fault.SlugOf(err) != "grant-exists" {
+		t.Errorf("a second import: %v", err)
+	}
+	if got := h.read(g.ID); got.Generation != 1 {
+		t.Errorf("a second import replaced the tokens: generation %d", got.Generation)
+	}
+	again.Replace = true
+	if got, err := h.Import(t.Context(), app, xapp.Default, again); err != nil || got.ID != g.ID {
+		t.Errorf("an import that replaces: %v", err)
+	}
 	for name, spoil := range map[string]func(){
 		"no token":  func() { in.Access, in.Refresh = secret.Text{}, secret.Text{} },
 		"no scopes": func() { in.Scopes = "" },
 		"no user":   func() { in.Access = secret.Text{} },
+		"two lines": func() { in.Access = secret.New("a\r\nb") },
+		"a name":    func() { in.User.ID = "ada" },
+		"a year":    func() { in.Expires = time.Now().AddDate(1, 0, 0) },
 	} {
 		in = h.issued(2)
 		spoil()
