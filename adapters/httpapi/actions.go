@@ -1,10 +1,7 @@
 package httpapi
 
 import (
-	"bytes"
-	"errors"
 	"io"
-	"net/http"
 	"strings"
 	"time"
 
@@ -69,37 +66,27 @@ func (s *Server) appOf(r *request, act xapi.Action) client.App {
 	return r.caller.App
 }
 
-// take puts the request's body into the call: whole, where its shape keeps it
-// small, else as it comes. It returns how long the answer may take.
+// take puts the request's body into the call, bounded by the action's shape. It
+// returns how long the answer may take.
 func (s *Server) take(r *request, call *ports.Call) (wait time.Duration, err error) {
 	if r.body == nil {
 		r.watch()
 		return s.wait.answer, nil
 	}
-	if call.Action.Body == xapi.Upload {
-		if err := r.body.bound(uploadLimit, s.wait.body, s.wait.upload); err != nil {
-			return 0, err
-		}
-		r.body.whole = r.watch
-		call.Body, call.Length = r.body, r.body.length
-		return s.wait.upload + s.wait.answer, nil
-	}
-	limit := int64(jsonLimit)
-	if call.Action.Body == xapi.NoBody {
+	limit, total := int64(jsonLimit), s.wait.small
+	switch call.Action.Body {
+	case xapi.NoBody:
 		limit = smallLimit // some clients send {} where X wants nothing
+	case xapi.Upload:
+		limit, total = uploadLimit, s.wait.upload
+	case xapi.JSON:
 	}
-	if err := r.body.bound(limit, s.wait.body, s.wait.small); err != nil {
+	if err := r.body.bound(limit, s.wait.body, total); err != nil {
 		return 0, err
 	}
-	b, err := io.ReadAll(r.body)
-	if err != nil {
-		return 0, err
-	}
-	r.watch()
-	if len(b) > 0 && (call.Action.Body != xapi.NoBody || call.Action.Method == http.MethodPost) {
-		call.Body, call.Length = bytes.NewReader(b), int64(len(b))
-	}
-	return s.wait.answer, nil
+	r.body.whole = r.watch
+	call.Body, call.Length = r.body, r.body.length
+	return total + s.wait.answer, nil
 }
 
 // readAll returns the whole body, which the route has bounded.
@@ -107,9 +94,5 @@ func (r *request) readAll() ([]byte, error) {
 	if r.body == nil {
 		return nil, nil
 	}
-	b, err := io.ReadAll(r.body)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
-	}
-	return b, nil
+	return io.ReadAll(r.body)
 }

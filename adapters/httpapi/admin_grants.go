@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"net/http"
 	"time"
 
@@ -33,18 +34,40 @@ func (s *Server) revokeAnyGrant(r *request) error {
 	return nil
 }
 
+// An importBody has the members of X's own token reply, and whose they are.
+type importBody struct {
+	AppID        string          `json:"app_id"`
+	UserID       string          `json:"user_id"`
+	Username     string          `json:"username"`
+	Name         string          `json:"name"`
+	AccessToken  string          `json:"access_token"`
+	RefreshToken string          `json:"refresh_token"`
+	Scope        string          `json:"scope"`
+	TokenType    json.RawMessage `json:"token_type"` // X always says bearer
+	ExpiresIn    *int64          `json:"expires_in"` // seconds from now
+	ExpiresAt    time.Time       `json:"expires_at"`
+	Replace      bool            `json:"replace"`
+}
+
+// expires is when the access token does; zero where that is not known.
+func (in importBody) expires() (time.Time, error) {
+	const day = 24 * 60 * 60
+	switch {
+	case in.ExpiresIn == nil:
+		return in.ExpiresAt, nil
+	case !in.ExpiresAt.IsZero():
+		return time.Time{}, fault.New(fault.Invalid, "expires_in and expires_at are both given; keep one").
+			With("field", "expires_in")
+	case *in.ExpiresIn < 0 || *in.ExpiresIn > day:
+		return time.Time{}, fault.New(fault.Invalid, "expires_in is a number of seconds from now, from 0 to %d", day).
+			With("field", "expires_in")
+	}
+	return time.Now().Add(time.Duration(*in.ExpiresIn) * time.Second), nil
+}
+
 // importGrant takes in tokens that a user gave to the X App elsewhere.
 func (s *Server) importGrant(r *request) error {
-	var in struct {
-		AppID        string    `json:"app_id"`
-		UserID       string    `json:"user_id"`
-		Username     string    `json:"username"`
-		Name         string    `json:"name"`
-		AccessToken  string    `json:"access_token"`
-		RefreshToken string    `json:"refresh_token"`
-		Scope        string    `json:"scope"`
-		ExpiresAt    time.Time `json:"expires_at"`
-	}
+	var in importBody
 	if err := r.decode(&in); err != nil {
 		return err
 	}
@@ -59,10 +82,14 @@ func (s *Server) importGrant(r *request) error {
 	if err != nil {
 		return err
 	}
+	expires, err := in.expires()
+	if err != nil {
+		return err
+	}
 	g, err := s.services.Grants.Import(r.ctx, app.ID, app.XApp, grants.Import{
 		User:   user.User{ID: user.ID(in.UserID), Username: in.Username, Name: in.Name},
 		Access: secret.New(in.AccessToken), Refresh: secret.New(in.RefreshToken),
-		Scopes: scopes, Expires: in.ExpiresAt,
+		Scopes: scopes, Expires: expires, Replace: in.Replace,
 	})
 	if err != nil {
 		return err

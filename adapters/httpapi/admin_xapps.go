@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 
+	"perch/app/xapps"
 	"perch/domain/secret"
 	"perch/domain/xapp"
 	"perch/ports"
@@ -71,6 +72,38 @@ func (s *Server) addXApp(r *request) error {
 	r.c.Status(http.StatusCreated)
 	r.json(plainJSON, viewXApp(x))
 	return nil
+}
+
+// changeXApp changes the fields that are there and leaves the others; an empty
+// one is taken away.
+func (s *Server) changeXApp(r *request) error {
+	var in struct {
+		Name         *string `json:"name"`
+		ClientSecret *string `json:"client_secret"`
+		Bearer       *string `json:"bearer"`
+		APIKey       *string `json:"api_key"`
+		APISecret    *string `json:"api_secret"`
+	}
+	if err := r.decode(&in); err != nil {
+		return err
+	}
+	x, err := s.services.XApps.Change(r.ctx, xapp.ID(r.param("id")), xapps.Change{
+		Name: in.Name, ClientSecret: sensitive(in.ClientSecret), Bearer: sensitive(in.Bearer),
+		APIKey: in.APIKey, APISecret: sensitive(in.APISecret),
+	})
+	if err != nil {
+		return err
+	}
+	r.json(plainJSON, viewXApp(x))
+	return nil
+}
+
+func sensitive(text *string) *secret.Text {
+	if text == nil {
+		return nil
+	}
+	t := secret.New(*text)
+	return &t
 }
 
 func (s *Server) removeXApp(r *request) error {

@@ -27,6 +27,7 @@ func (s *Server) preflight(r *request) error {
 		return fault.New(fault.WrongMethod, "OPTIONS is for preflights, which have Origin and "+
 			"Access-Control-Request-Method")
 	}
+	defer r.within(s.wait.answer)()
 	ok, err := s.listed(r)
 	if err != nil {
 		return err

@@ -89,12 +89,26 @@ func TestActions(t *testing.T) {
 		t.Errorf("a public action takes any credential: %d", a.StatusCode)
 	}
 	issued := h.operator("POST", "/admin/v1/grants/import", fmt.Sprintf(
-		`{"app_id":%q,"user_id":"7","access_token":"a","scope":"users.read","expires_at":"2099-01-01T00:00:00Z"}`, h.app.ID))
+		`{"app_id":%q,"user_id":"7","access_token":"a","scope":"users.read"}`, h.app.ID))
 	server := h.key(apikey.Key{App: h.app.ID, Kind: apikey.Secret})
 	a = ask(t, "POST", h.public+"/2/tweets", `{}`, "Authorization: Bearer "+server,
 		"Perch-Grant: "+issued.json(t)["id"].(string), "Content-Type: application/json")
 	want := `Bearer realm="Perch", error="insufficient_scope", scope="` + a.json(t)["missing_scope"].(string) + `"`
 	if a.StatusCode != http.StatusForbidden || a.Header.Get("WWW-Authenticate") != want {
 		t.Errorf("missing scope: %d %q", a.StatusCode, a.Header.Get("WWW-Authenticate"))
+	}
+}
+
+// Node's fetch sends Sec-Fetch-Mode and nothing else of a browser's.
+func TestAServersFetchIsNotTakenForABrowser(t *testing.T) {
+	h := build(t, plan{})
+	for header, want := range map[string]int{
+		"Sec-Fetch-Mode: cors": http.StatusOK, "Sec-Fetch-Site: none": http.StatusForbidden,
+		"Sec-Fetch-Dest: empty": http.StatusForbidden, "Sec-Fetch-User: ?1": http.StatusForbidden,
+		"Origin: null": http.StatusForbidden,
+	} {
+		if a := ask(t, "GET", h.public+"/v1/grants", "", "Authorization: Bearer "+h.sk, header); a.StatusCode != want {
+			t.Errorf("%s: %d %s", header, a.StatusCode, a.body)
+		}
 	}
 }

@@ -121,7 +121,8 @@ func (s *Server) look(r *request) error {
 	r.query = query
 	r.body = bodyOf(r.c.Context(), r.conn)
 	r.origin = r.header(fiber.HeaderOrigin)
-	r.browser = r.origin != "" || r.has("Sec-Fetch-Site") || r.has("Sec-Fetch-Mode") || r.has("Sec-Fetch-Dest")
+	// Sec-Fetch-Mode alone is no sign of a browser: Node's fetch sends it. Browsers send it with the others.
+	r.browser = r.origin != "" || r.has("Sec-Fetch-Site") || r.has("Sec-Fetch-Dest") || r.has("Sec-Fetch-User")
 	if s.admin && r.origin != "" {
 		return fault.New(fault.Forbidden, "browsers may not call the operators' interface from a page").
 			Named(originNotAllowed)

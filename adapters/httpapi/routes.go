@@ -92,6 +92,7 @@ func (s *Server) adminRoutes() []route {
 		{del, "/admin/v1/keys/:id", guardOperator, shareNobody, noLimit, problems, (*Server).revokeKey},
 		{get, "/admin/v1/xapps", guardOperator, shareNobody, noLimit, problems, (*Server).listXApps},
 		{post, "/admin/v1/xapps", guardOperator, shareNobody, jsonLimit, problems, (*Server).addXApp},
+		{patch, "/admin/v1/xapps/:id", guardOperator, shareNobody, jsonLimit, problems, (*Server).changeXApp},
 		{del, "/admin/v1/xapps/:id", guardOperator, shareNobody, noLimit, problems, (*Server).removeXApp},
 		{get, "/admin/v1/grants", guardOperator, shareNobody, noLimit, problems, (*Server).listAllGrants},
 		{del, "/admin/v1/grants/:id", guardOperator, shareNobody, noLimit, problems, (*Server).revokeAnyGrant},
@@ -118,18 +119,19 @@ func (s *Server) mount(table []route) {
 // serve lets the guard look, then the handler answer.
 func (s *Server) serve(r *request, row *route) error {
 	r.route = row
+	done := r.within(s.wait.answer)
+	defer done()
 	if err := s.admit(r); err != nil {
 		return err
 	}
 	if err := s.mayShare(r); err != nil {
 		return err
 	}
-	if row.limit != shapeLimit {
-		defer r.within(s.wait.answer)()
-		if r.body != nil && row.limit > 0 { // a body nobody asked for is not read
-			if err := r.body.bound(row.limit, s.wait.body, s.wait.small); err != nil {
-				return err
-			}
+	if row.limit == shapeLimit {
+		done() // the action's shape says how long it may take
+	} else if r.body != nil && row.limit > 0 { // a body nobody asked for is not read
+		if err := r.body.bound(row.limit, s.wait.body, s.wait.small); err != nil {
+			return err
 		}
 	}
 	return row.handle(s, r)

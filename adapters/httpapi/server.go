@@ -165,6 +165,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	ln.closeUnused()
 	err := s.app.ShutdownWithContext(ctx)
+	_ = ln.Close() // in case Fiber has not heard of it yet
 	ln.closeAll()
 	if errors.Is(err, net.ErrClosed) {
 		return nil

@@ -66,7 +66,7 @@ func TestTokenRefusals(t *testing.T) {
 		"wrong secret":      {"grant_type=refresh_token", 401, "invalid_client", []string{basicAuth(h.pk, "sk_nope")}},
 		"two secrets":       {"client_secret=x", 400, "invalid_request", []string{basicAuth(h.pk, h.sk)}},
 		"two clients":       {"client_id=x", 400, "invalid_request", []string{basicAuth(h.pk, h.sk)}},
-		"secret in a page":  {id + "&client_secret=" + h.sk, 401, "invalid_client", []string{"Sec-Fetch-Mode: cors"}},
+		"secret in a page":  {id + "&client_secret=" + h.sk, 401, "invalid_client", []string{"Sec-Fetch-Site: cross-site"}},
 		"multipart":         {id, 400, "invalid_request", []string{"Content-Type: multipart/form-data; boundary=x"}},
 		"bad escape":        {"client_id=%zz", 400, "invalid_request", nil},
 		"json twice":        {`{"client_id":"a","client_id":"b"}`, 400, "invalid_request", []string{"Content-Type: application/json"}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -221,12 +222,32 @@ func (r *request) decode(v any) error {
 
 func badJSON(err error) error {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
-		return fault.New(fault.Invalid, "the field %q must not be a %s", wrong.Field, wrong.Value).
+		return fault.New(fault.Invalid, "the field %q must be %s, not a %s", wrong.Field, formOf(wrong.Type), wrong.Value).
 			With("field", wrong.Field)
+	}
+	if _, ok := errors.AsType[*time.ParseError](err); ok || strings.HasPrefix(err.Error(), "Time.UnmarshalJSON") {
+		return fault.New(fault.Invalid, "expires_at is not a time; write it as 2026-01-02T03:04:05Z").
+			With("field", "expires_at") // the one time there is in a body
 	}
 	if name, ok := strings.CutPrefix(err.Error(), unknownField); ok {
 		name = clip(strings.Trim(name, `"`), 80)
 		return fault.New(fault.Invalid, "the field %q is unknown here", name).With("field", name)
 	}
 	return fault.New(fault.Invalid, "%s", notJSON)
+}
+
+// formOf says how values of the type are written in JSON.
+func formOf(t reflect.Type) string {
+	//exhaustive:ignore // bodies have few types
+	switch t.Kind() {
+	case reflect.String:
+		return "text in quotes"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Slice:
+		return "a list in brackets"
+	case reflect.Int64:
+		return "a whole number"
+	}
+	return "something else"
 }

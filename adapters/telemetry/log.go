@@ -63,9 +63,9 @@ func why(e audit.Event) []slog.Attr {
 // it is.
 func level(e audit.Event) slog.Level {
 	switch {
-	case e.Outcome != audit.Failed:
+	case e.Outcome != audit.Failed, e.Err == nil && e.Status < 500: // X said no, as it may
 		return slog.LevelInfo
-	case fault.KindOf(e.Err) == fault.Internal:
+	case e.Err != nil && fault.KindOf(e.Err) == fault.Internal:
 		return slog.LevelError
 	}
 	return slog.LevelWarn

@@ -35,6 +35,10 @@ func TestLogWritesALineForEachOperation(t *testing.T) {
 	failed := operation()
 	failed.Outcome, failed.Status = audit.Failed, 0
 	failed.Err = fault.New(fault.Unavailable, "X cannot be reached").Because(errors.New("access_token=CANARY"))
+	no := operation() // of X's, which is no mistake of ours
+	no.Outcome, no.Status = audit.Failed, 400
+	broken := no
+	broken.Status = 503
 	wrong := audit.Event{Verb: "grant.refresh", Outcome: audit.Failed, Err: errors.New("a mistake of ours")}
 
 	for name, c := range map[string]struct {
@@ -49,6 +53,8 @@ func TestLogWritesALineForEachOperation(t *testing.T) {
 			"level": "WARN", "outcome": "failed", "kind": "unavailable", "say": "X cannot be reached",
 			"cause": "X cannot be reached: access_token=[secret]",
 		})},
+		"X says no":       {no, with(without(done, ""), map[string]any{"outcome": "failed", "status": 400.0})},
+		"X is in trouble": {broken, with(without(done, ""), map[string]any{"level": "WARN", "outcome": "failed", "status": 503.0})},
 		"ours": {wrong, map[string]any{
 			"level": "ERROR", "msg": "operation", "action": "grant.refresh", "outcome": "failed", "duration_ms": 0.0,
 			"kind": "internal error", "cause": "a mistake of ours",

@@ -87,7 +87,7 @@ func (h *house) connect(scopes oauth.Scopes) oauth.Grant {
 	}
 	g, err := h.grants.Import(h.t.Context(), h.app.ID, xapp.Default, grants.Import{
 		Access: secret.New(token.Access), Refresh: secret.New(token.Refresh), Scopes: scopes,
-		Expires: time.Now().Add(time.Hour),
+		Expires: time.Now().Add(time.Hour), Replace: true,
 	})
 	if err != nil {
 		h.t.Fatal(err)

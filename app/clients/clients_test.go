@@ -192,3 +192,24 @@ func TestAllowedFollowsTheApplications(t *testing.T) {
 		}
 	})
 }
+
+func TestScopesOfAnApplication(t *testing.T) {
+	h := newHouse(t)
+	for want, a := range map[string]client.App{
+		"like.read like.write media.write offline.access tweet.read tweet.write users.read": {},
+		"offline.access tweet.read users.read":                                              {Actions: []string{"getUsersMe"}},
+		"dm.read":                                                                           {Scopes: []string{"dm.read"}},
+	} {
+		if got := strings.Join(h.register(t, a).Scopes, " "); got != want {
+			t.Errorf("%v may ask for %q", a.Actions, got)
+		}
+	}
+	for _, scope := range []string{"tweet.wirte", "", "a b"} {
+		if _, err := h.Register(t.Context(), client.App{Name: "n", Scopes: []string{scope}}); !errors.Is(err, fault.Invalid) {
+			t.Errorf("scope %q: %v", scope, err)
+		}
+	}
+	if _, err := h.Register(t.Context(), client.App{Name: "n\x1b[2J"}); !errors.Is(err, fault.Invalid) {
+		t.Errorf("a name that controls the terminal: %v", err)
+	}
+}

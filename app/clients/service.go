@@ -5,12 +5,15 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"perch/domain/client"
 	"perch/domain/fault"
+	"perch/domain/oauth"
+	"perch/domain/xapi"
 	"perch/domain/xapp"
 	"perch/ports"
 )
@@ -32,8 +35,9 @@ type Service struct {
 	xapps xapps
 
 	mu      sync.Mutex
-	origins map[client.Origin]bool
+	origins map[client.Origin]bool // never changed, only replaced
 	read    time.Time
+	turn    int // counts our own changes
 }
 
 // New returns the service.
@@ -41,8 +45,14 @@ func New(apps ports.Applications, keys ports.APIKeys, ring ports.Keyring, x xapp
 	return &Service{apps: apps, keys: keys, ring: ring, xapps: x}
 }
 
+// usual are the scopes of an application that names none and may do everything:
+// to read, post and like, and to stay connected.
+const usual = "like.read like.write media.write offline.access tweet.read tweet.write users.read"
+
 // Register stores a new, active application and gives it its ID. Without
 // actions it may do everything; without an X App it uses the default one.
+// Without scopes it may ask for those its actions need, or the usual ones if it
+// may do everything.
 func (s *Service) Register(ctx context.Context, a client.App) (client.App, error) {
 	a.ID = client.AppID("app_" + strings.ToLower(rand.Text()))
 	a.Status, a.Created = client.Active, time.Now().UTC().Truncate(time.Microsecond)
@@ -52,6 +62,9 @@ func (s *Service) Register(ctx context.Context, a client.App) (client.App, error
 	if len(a.Actions) == 0 {
 		a.Actions = []string{client.Everything}
 	}
+	if len(a.Scopes) == 0 {
+		a.Scopes = scopesFor(a)
+	}
 	if err := s.check(ctx, a); err != nil {
 		return client.App{}, err
 	}
@@ -60,9 +73,26 @@ func (s *Service) Register(ctx context.Context, a client.App) (client.App, error
 	return a, err
 }
 
+// scopesFor are the scopes that the application's actions need.
+func scopesFor(a client.App) []string {
+	if slices.Contains(a.Actions, client.Everything) {
+		return strings.Fields(usual)
+	}
+	needed := []string{oauth.Offline}
+	for _, act := range xapi.All() {
+		if act.ByUser() && a.Permits(act) {
+			needed = append(needed, act.Needs()...)
+		}
+	}
+	return oauth.ScopesOf(needed).List()
+}
+
 func (s *Service) check(ctx context.Context, a client.App) error {
 	if err := a.Check(); err != nil {
 		return err
+	}
+	if unknown := oauth.Everything.Missing(a.Scopes); len(unknown) > 0 {
+		return fault.New(fault.Invalid, "X has no scope %q; it has %s", unknown[0], oauth.Everything)
 	}
 	_, err := s.xapps.Get(ctx, a.XApp)
 	return err
@@ -109,15 +139,30 @@ func (s *Service) Change(
 // origin. It may be behind by OriginsTTL.
 func (s *Service) Allowed(ctx context.Context, o client.Origin) (bool, error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.origins == nil || time.Since(s.read) > OriginsTTL {
-		origins, err := s.readOrigins(ctx)
+	origins, turn := s.origins, s.turn
+	if time.Since(s.read) > OriginsTTL {
+		origins = nil
+	}
+	s.mu.Unlock()
+	if origins == nil {
+		began := time.Now()
+		fresh, err := s.readOrigins(ctx)
 		if err != nil {
 			return false, err
 		}
-		s.origins, s.read = origins, time.Now()
+		s.keepOrigins(fresh, turn, began)
+		origins = fresh
 	}
-	return s.origins[o], nil
+	return origins[o], nil
+}
+
+// keepOrigins keeps the list unless an application has changed since its turn.
+func (s *Service) keepOrigins(origins map[client.Origin]bool, turn int, began time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.turn == turn {
+		s.origins, s.read = origins, began
+	}
 }
 
 func (s *Service) readOrigins(ctx context.Context) (map[client.Origin]bool, error) {
@@ -147,4 +192,5 @@ func (s *Service) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.origins = nil
+	s.turn++
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"perch/app/health"
 )
@@ -33,4 +34,18 @@ func TestReady(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestWhoAsksOftenGetsTheSameAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := 0
+		s := health.New(health.Part{Name: "x", Pinger: part(func(context.Context) error { asked++; return nil })})
+		for range 10 {
+			s.Ready(t.Context())
+			time.Sleep(500 * time.Millisecond)
+		}
+		if asked != 3 {
+			t.Errorf("in five seconds X was asked %d times", asked)
+		}
+	})
 }

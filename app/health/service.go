@@ -9,7 +9,8 @@ import (
 	"perch/ports"
 )
 
-// patience bounds each question.
+// patience bounds each question; an answer is good for as long. Whoever asks
+// more often gets the same one, for one of the parts is X.
 const patience = 2 * time.Second
 
 // A Part is something Perch depends on.
@@ -32,13 +33,29 @@ type Finding struct {
 }
 
 // Service asks the parts.
-type Service struct{ parts []Part }
+type Service struct {
+	parts []Part
+
+	mu   sync.Mutex
+	last Report
+	at   time.Time
+}
 
 // New returns the service.
-func New(parts ...Part) *Service { return &Service{parts} }
+func New(parts ...Part) *Service { return &Service{parts: parts} }
 
-// Ready asks all parts at once and reports in their order.
+// Ready reports on the parts in their order, as they are or were two seconds ago.
 func (s *Service) Ready(ctx context.Context) Report {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at.IsZero() || time.Since(s.at) >= patience {
+		s.last, s.at = s.ask(context.WithoutCancel(ctx)), time.Now()
+	}
+	return s.last
+}
+
+// ask asks all parts at once.
+func (s *Service) ask(ctx context.Context) Report {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	report := Report{Ready: true, Parts: make([]Finding, len(s.parts))}

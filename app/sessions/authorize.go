@@ -11,6 +11,7 @@ import (
 	"perch/domain/client"
 	"perch/domain/fault"
 	"perch/domain/oauth"
+	"perch/domain/quota"
 	"perch/domain/secret"
 	"perch/domain/session"
 )
@@ -71,6 +72,9 @@ func (s *Service) Authorize(ctx context.Context, r AuthorizeRequest) (Redirect, 
 	if err != nil {
 		return Redirect{}, s.refusal(r.Redirect, clip(r.State), err)
 	}
+	if err := s.admit(ctx, app); err != nil {
+		return Redirect{}, s.refusal(r.Redirect, r.State, err)
+	}
 	to, cookie, err := s.grants.Begin(ctx, oauth.Authorization{
 		XApp: app.XApp, App: app.ID, Redirect: r.Redirect, State: r.State, Challenge: r.Challenge, Scopes: scopes,
 	})
@@ -78,6 +82,17 @@ func (s *Service) Authorize(ctx context.Context, r AuthorizeRequest) (Redirect, 
 		return Redirect{}, s.refusal(r.Redirect, r.State, err)
 	}
 	return Redirect{URL: to, Cookie: cookie}, nil
+}
+
+// admit bounds how many sign-ins of one application may begin: each is kept for
+// some minutes, and whoever reads the page has the publishable key.
+func (s *Service) admit(ctx context.Context, app client.App) error {
+	d, err := s.quotas.Take(ctx, "sign-in:"+string(app.ID), quota.Limit{Max: 1200, Window: time.Minute})
+	if err != nil || d.Allowed {
+		return err
+	}
+	return fault.New(fault.Limited, "too many sign-ins of this application have begun; try again in a minute").
+		Named("too-many-sign-ins").After(time.Until(d.Reset))
 }
 
 // known returns the application whose publishable key is the client ID.

@@ -7,8 +7,8 @@ import (
 	"perch/domain/fault"
 )
 
-// codes are the error codes of RFC 6749 sections 4.1.2.1 and 5.2 and RFC 8707;
-// a fault that is named like one keeps it.
+// errorCodes are those of RFC 6749 sections 4.1.2.1 and 5.2. A fault that is
+// named like one keeps it.
 var errorCodes = map[string]bool{
 	"invalid_request": true, "invalid_client": true, "invalid_grant": true, "unauthorized_client": true,
 	"unsupported_grant_type": true, "unsupported_response_type": true, "invalid_scope": true,

@@ -27,6 +27,7 @@ type apps interface {
 type connector interface {
 	Begin(ctx context.Context, a oauth.Authorization) (url string, cookie secret.Text, err error)
 	Complete(ctx context.Context, c oauth.Callback) (oauth.Authorization, oauth.Grant, error)
+	Get(ctx context.Context, app client.AppID, id oauth.GrantID) (oauth.Grant, error)
 }
 
 // Service is the authorization server.
@@ -38,6 +39,7 @@ type Service struct {
 	sessions ports.Sessions
 	signer   ports.TokenSigner
 	ring     ports.Keyring
+	quotas   ports.QuotaStore
 	issuer   string
 }
 
@@ -50,12 +52,13 @@ type Parts struct {
 	Sessions ports.Sessions
 	Signer   ports.TokenSigner
 	Keyring  ports.Keyring
+	Quotas   ports.QuotaStore
 	Issuer   string // the public URL, without a slash at the end
 }
 
 // New returns the service.
 func New(p Parts) *Service {
-	return &Service{p.Clients, p.Apps, p.Grants, p.Codes, p.Sessions, p.Signer, p.Keyring, p.Issuer}
+	return &Service{p.Clients, p.Apps, p.Grants, p.Codes, p.Sessions, p.Signer, p.Keyring, p.Quotas, p.Issuer}
 }
 
 // Issuer is the issuer identifier (RFC 8414).

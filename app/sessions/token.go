@@ -95,7 +95,21 @@ func (s *Service) fromCode(ctx context.Context, app client.App, r TokenRequest) 
 	case !oauth.IsVerifier(r.Verifier) || oauth.Challenge(r.Verifier) != c.Challenge:
 		return Tokens{}, badGrant("code_verifier does not fit the code_challenge")
 	}
+	if err := s.stands(ctx, c); err != nil {
+		return Tokens{}, err
+	}
 	return s.open(ctx, c)
+}
+
+// stands refuses a code whose grant was revoked after the code was issued, also
+// if the user has connected again since.
+func (s *Service) stands(ctx context.Context, c session.Code) error {
+	g, err := s.grants.Get(ctx, c.App, c.Grant)
+	issued := c.Expires.Add(-session.CodeTTL)
+	if errors.Is(err, fault.NotFound) || err == nil && (g.State == oauth.Revoked || issued.Before(g.Created)) {
+		return badGrant("the user's permission was revoked after the code was issued").Because(err)
+	}
+	return err
 }
 
 // reused ends what a code has given when it is presented again (RFC 6749

@@ -92,23 +92,13 @@ func (s *Service) Add(ctx context.Context, name string, x ports.XApp) (xapp.App,
 		ID: x.ID, Name: name, ClientID: x.ClientID, APIKey: x.APIKey,
 		Created: time.Now().UTC().Truncate(time.Microsecond),
 	}
-	for _, part := range []struct {
-		plain secret.Text
-		kind  string
-		into  *secret.Box
-	}{
-		{x.ClientSecret, xapp.SecretLabel, &out.ClientSecret},
-		{x.Bearer, xapp.BearerLabel, &out.Bearer},
-		{x.APISecret, xapp.APISecretLabel, &out.APISecret},
-	} {
-		if part.plain.Empty() {
-			continue
-		}
-		box, err := s.ring.Seal(ctx, part.plain, secret.Label(part.kind, string(x.ID)))
-		if err != nil {
-			return xapp.App{}, err
-		}
-		*part.into = box
+	err := s.seal(ctx, x.ID, []part{
+		{&x.ClientSecret, xapp.SecretLabel, &out.ClientSecret},
+		{&x.Bearer, xapp.BearerLabel, &out.Bearer},
+		{&x.APISecret, xapp.APISecretLabel, &out.APISecret},
+	})
+	if err != nil {
+		return xapp.App{}, err
 	}
 	added, err := s.store.Create(ctx, out)
 	if errors.Is(err, fault.Conflict) {
@@ -123,14 +113,15 @@ func check(name string, x ports.XApp) error {
 		return fault.New(fault.Conflict, "the ID %q is that of the X App in the settings; choose another", x.ID)
 	case len(x.ID) > 100 || strings.Trim(string(x.ID), "abcdefghijklmnopqrstuvwxyz0123456789-_") != "":
 		return fault.New(fault.Invalid, "the ID of an X App has at most 100 of a-z, 0-9, - and _")
-	case name == "" || len(name) > 200:
-		return fault.New(fault.Invalid, "name the X App, in at most 200 characters")
 	case x.ClientID == "":
 		return fault.New(fault.Invalid, "an X App needs the OAuth 2.0 client ID that X shows for it")
 	case (x.APIKey == "") != x.APISecret.Empty():
-		return fault.New(fault.Invalid, "an API key and its secret come together")
+		return halfAKeyPair()
 	}
-	return nil
+	if err := checkName(name); err != nil {
+		return err
+	}
+	return checkVisible(x)
 }
 
 // List returns the stored X Apps in order of ID.
@@ -154,8 +145,10 @@ func (s *Service) Remove(ctx context.Context, id xapp.ID) error {
 		}
 		for _, a := range page {
 			if a.XApp == id {
-				return fault.New(fault.Conflict, "client application %s (%s) uses this X App; "+
-					"move or remove it first", a.ID, a.Name)
+				return fault.New(fault.Conflict, "client application %s (%s) acts through this X App and can neither "+
+					"move to another nor be deleted, so the X App stays. To stop the application, suspend it: "+
+					"perch apps change %s --status=suspended; to give the X App other secrets: perch xapps change %s",
+					a.ID, a.Name, a.ID, id)
 			}
 		}
 		if len(page) == 0 {

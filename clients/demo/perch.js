@@ -9,8 +9,8 @@
 // Where the tokens are. Both are Perch's; X's never leave Perch. The access token (ten minutes) is kept
 // in memory only. The refresh token is kept in sessionStorage, so that a reload does not sign people out:
 // it lives as long as the tab, and other sites cannot read it. A script injected into your page could,
-// so send a strict Content-Security-Policy. The refresh token works once and using an old one ends the
-// session, so a stolen copy is noticed. If you do not want it in storage at all, keep it in a field
+// so send a strict Content-Security-Policy. Each refresh token is followed by the next, and using one that
+// is older than the last two ends the session, so a stolen copy is noticed once it falls behind. If you do not want it in storage at all, keep it in a field
 // instead: then a reload means to connect again, which X answers without asking if it has been allowed.
 
 const EARLY = 30_000; // milliseconds before expiry at which a new access token is fetched

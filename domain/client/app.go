@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"perch/domain/fault"
 	"perch/domain/xapi"
@@ -81,8 +82,8 @@ func (a App) From(o Origin) bool { return slices.Contains(a.Origins, o) }
 
 // Check refuses an application that could not work or would be unsafe.
 func (a App) Check() error {
-	if strings.TrimSpace(a.Name) == "" || len(a.Name) > 200 {
-		return fault.New(fault.Invalid, "name the application, in at most 200 characters")
+	if strings.TrimSpace(a.Name) == "" || len(a.Name) > 200 || strings.ContainsFunc(a.Name, unicode.IsControl) {
+		return fault.New(fault.Invalid, "name the application, in at most 200 characters, none of them for control")
 	}
 	if a.Status != Active && a.Status != Suspended {
 		return fault.New(fault.Invalid, "status %q is unknown; use active or suspended", a.Status)

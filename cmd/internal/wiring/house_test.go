@@ -198,7 +198,7 @@ func (h *house) adopt(t testing.TB, to tenant, user string, token xsim.Token, ex
 	t.Helper()
 	return h.operator(t, http.StatusCreated, "POST", "/admin/v1/grants/import", object{
 		"app_id": to.id, "user_id": user, "access_token": token.Access, "refresh_token": token.Refresh,
-		"scope": token.Scope, "expires_at": expires,
+		"scope": token.Scope, "expires_at": expires, "replace": true,
 	}).text("id")
 }
 

@@ -41,13 +41,20 @@ func openRing(ctx context.Context, cfg config.Config, s Stores, log *slog.Logger
 	}
 	for _, b := range boxes {
 		if _, err := ring.Open(ctx, b.box, b.label); err != nil {
+			if ctx.Err() != nil {
+				return nil, err
+			}
 			return nil, fmt.Errorf("the keyset %s (its primary key is %s) does not open the %s in %s; "+
-				"set PERCH_KEYSET_FILE to the one that belongs to this store: %w",
-				cfg.KeysetFile, ring.Primary(), b.what, cfg.Store, err)
+				"set PERCH_KEYSET_FILE to the one that belongs to this store",
+				cfg.KeysetFile, ring.Primary(), b.what, cfg.Store)
 		}
 	}
 	return ring, nil
 }
+
+// sampleGrants is among how many grants one is looked for that still has a
+// token: those that were revoked have none.
+const sampleGrants = 50
 
 // A sample is a box that the right keys open.
 type sample struct {
@@ -68,13 +75,18 @@ func samples(ctx context.Context, s Stores) ([]sample, error) {
 		k := signing[0]
 		boxes = append(boxes, sample{"signing key", k.Private, secret.Label(ports.SigningKeyLabel, k.ID)})
 	}
-	held, err := s.Vault.List(ctx, "", "", 1)
+	held, err := s.Vault.List(ctx, "", "", sampleGrants)
 	if err != nil {
 		return nil, err
 	}
-	if len(held) > 0 && !held[0].Access.Empty() {
-		g := held[0]
-		boxes = append(boxes, sample{"grant " + string(g.ID), g.Access, g.Label(oauth.AccessLabel)})
+	for _, g := range held {
+		what := "grant " + string(g.ID)
+		switch {
+		case !g.Access.Empty():
+			return append(boxes, sample{what, g.Access, g.Label(oauth.AccessLabel)}), nil
+		case !g.Refresh.Empty():
+			return append(boxes, sample{what, g.Refresh, g.Label(oauth.RefreshLabel)}), nil
+		}
 	}
 	return boxes, nil
 }

@@ -45,6 +45,9 @@ func TestReadinessNamesWhatDoesNotAnswer(t *testing.T) {
 		alive()
 		app := h.register(t, pageA, "")
 		down()
+		eventually(t, "Perch asks X again", func() bool { // it keeps an answer for two seconds
+			return ask(t, h.client, "GET", h.public+"/readyz", "").text("parts.0.status") != "ok"
+		})
 		ready("unavailable")
 		alive()
 		a := h.act(t, app.sk, "", "GET", "/2/usage/tweets", "")

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"perch/adapters/httpapi"
-	"perch/adapters/keyring"
 	"perch/adapters/telemetry"
 	"perch/adapters/xhttp"
 	"perch/app/access"
@@ -66,7 +65,7 @@ func newSessions(
 ) *sessions.Service {
 	return sessions.New(sessions.Parts{
 		Clients: c, Apps: s.Registry.Apps(), Grants: g, Codes: s.Codes, Sessions: s.Sessions,
-		Signer: signer, Keyring: ring, Issuer: cfg.PublicURL,
+		Signer: signer, Keyring: ring, Quotas: s.Quota, Issuer: cfg.PublicURL,
 	})
 }
 
@@ -107,11 +106,3 @@ func newHouse(d doors, s httpapi.Services, x *xhttp.Gateway, _ *tidier) *House {
 		XApps: s.XApps, Health: s.Health, Gateway: x,
 	}
 }
-
-// Vaults is what is kept, and the keys to it.
-type Vaults struct {
-	Stores
-	Ring *keyring.Ring
-}
-
-func newVaults(s Stores, r *keyring.Ring) *Vaults { return &Vaults{s, r} }

@@ -25,9 +25,3 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	)
 	return nil, nil, nil
 }
-
-// Offline opens the stores and keys without serving anything.
-func Offline(ctx context.Context, cfg config.Config, log *slog.Logger) (*Vaults, func(), error) {
-	wire.Build(openStores, openRing, newVaults)
-	return nil, nil, nil
-}

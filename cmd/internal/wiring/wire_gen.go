@@ -63,20 +63,3 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		cleanup()
 	}, nil
 }
-
-// Offline opens the stores and keys without serving anything.
-func Offline(ctx context.Context, cfg config.Config, log *slog.Logger) (*Vaults, func(), error) {
-	stores, cleanup, err := openStores(ctx, cfg, log)
-	if err != nil {
-		return nil, nil, err
-	}
-	ring, err := openRing(ctx, cfg, stores, log)
-	if err != nil {
-		cleanup()
-		return nil, nil, err
-	}
-	vaults := newVaults(stores, ring)
-	return vaults, func() {
-		cleanup()
-	}, nil
-}
