@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -126,7 +127,9 @@ func check(name string, x ports.XApp) error {
 
 // List returns the stored X Apps in order of ID.
 func (s *Service) List(ctx context.Context, after xapp.ID, n int) ([]xapp.App, error) {
-	return s.store.List(ctx, after, n)
+	page, err := s.store.List(ctx, after, n+1)
+	page = slices.DeleteFunc(page, func(x xapp.App) bool { return x.ID == xapp.Default })
+	return page[:min(n, len(page))], err
 }
 
 // ByDefault returns the client ID of the X App in the settings, "" if none.

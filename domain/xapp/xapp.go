@@ -11,7 +11,8 @@ import (
 // ID names an X App.
 type ID string
 
-// Default is the X App given by settings. It is never stored.
+// Default is the X App given by settings. Of it only the client ID is stored, to
+// notice when settings name another one.
 const Default ID = "default"
 
 // An App is a developer app registered with X, its secrets sealed.

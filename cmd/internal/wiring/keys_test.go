@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"perch/adapters/keyring"
+	"perch/adapters/xhttp/xsim"
 	"perch/cmd/internal/config"
 	"perch/cmd/internal/wiring"
 )
@@ -54,4 +56,37 @@ func TestKeysThatDoNotFitTheStoreAreRefusedAtStart(t *testing.T) {
 	if err := start(); err != nil {
 		t.Errorf("with its keys back: %v", err)
 	}
+}
+
+func TestAnotherXAppUnderTheSameNameIsRefusedAtStart(t *testing.T) {
+	everywhere(t, func(t *testing.T, e environment) {
+		if e.name == "memory" {
+			return // nothing outlives the house
+		}
+		x := xsim.New(xsim.Options{})
+		at, _ := serveX(t, x)
+		cfg := settings(t, e, at)
+		h := open(t, cfg)
+		app := h.register(t, pageA, "")
+		h.leave()
+
+		other := cfg
+		other.X.ClientID = "another"
+		h = open(t, other) // no grant yet: a mistake that can be mended
+		h.leave()
+		h = open(t, cfg)
+		h.adopt(t, app, ada, issue(t, x, "sim-client", ada), time.Now().Add(time.Hour))
+		if list := h.operator(t, 200, "GET", "/admin/v1/xapps", nil).body; strings.Count(list, `"default"`) != 1 {
+			t.Errorf("X Apps are %s", list)
+		}
+		h.leave()
+		other.PublicURL = "http://127.0.0.1"
+		_, end, err := wiring.Serve(t.Context(), other, "test", slog.New(slog.DiscardHandler))
+		if err == nil {
+			end()
+		}
+		if err == nil || !strings.Contains(err.Error(), `"sim-client"`) {
+			t.Errorf("with grants of another X App: %v", err)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package wiring
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -40,11 +41,14 @@ func newGateway(cfg config.Config, v Version) (*xhttp.Gateway, error) {
 	})
 }
 
-func newXApps(s Stores, ring ports.Keyring, cfg config.Config) *xapps.Service {
+func newXApps(ctx context.Context, s Stores, ring ports.Keyring, cfg config.Config) (*xapps.Service, error) {
+	if err := sameXApp(ctx, cfg, s); err != nil {
+		return nil, err
+	}
 	return xapps.New(s.Registry.XApps(), s.Registry.Apps(), ring, ports.XApp{
 		ID: xapp.Default, ClientID: cfg.X.ClientID, ClientSecret: cfg.X.ClientSecret,
 		Bearer: cfg.X.Bearer, APIKey: cfg.X.APIKey, APISecret: cfg.X.APISecret,
-	})
+	}), nil
 }
 
 func newClients(s Stores, ring ports.Keyring, x *xapps.Service) *clients.Service {

@@ -28,7 +28,11 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		return nil, nil, err
 	}
 	keyring := newKeyring(ring)
-	service := newXApps(stores, keyring, cfg)
+	service, err := newXApps(ctx, stores, keyring, cfg)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	clientsService := newClients(stores, keyring, service)
 	signer, err := newSigner(ctx, stores, keyring, cfg)
 	if err != nil {
