@@ -12,7 +12,7 @@ help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## try Perch: in memory, with X in a box and a page that signs in
-	go run ./cmd/perch dev
+	@go build -o .cache/perch ./cmd/perch && exec .cache/perch dev
 
 build: ## build bin/perch
 	CGO_ENABLED=0 go build -trimpath -o bin/perch ./cmd/perch

@@ -163,11 +163,39 @@ func TestXApps(t *testing.T) {
 		strings.Contains(second.body, "canary") {
 		t.Errorf("second: %s", second.body)
 	}
+	changeXApp(t, h)
 	if a := h.operator("DELETE", "/admin/v1/xapps/alpha", ""); a.StatusCode != http.StatusNoContent {
 		t.Errorf("DELETE: %d", a.StatusCode)
 	}
 	if a := h.operator("DELETE", "/admin/v1/xapps/default", ""); a.StatusCode != http.StatusConflict {
 		t.Errorf("DELETE default: %d", a.StatusCode)
+	}
+}
+
+// changeXApp changes what TestXApps has added.
+func changeXApp(t *testing.T, h *house) {
+	t.Helper()
+	const path = "/admin/v1/xapps/alpha"
+	a := h.operator("PATCH", path, `{"name":"Beta","bearer":"","client_secret":"canary-new"}`)
+	m := a.json(t)
+	if diff := cmp.Diff(set(xappFields), names(m)); a.StatusCode != http.StatusOK || diff != "" ||
+		m["name"] != "Beta" || m["client_id"] != "c" || m["has_bearer"] != false || m["has_api_key"] != true ||
+		strings.Contains(a.body, "canary") {
+		t.Errorf("PATCH: %d %s %s", a.StatusCode, a.body, diff)
+	}
+	for body, status := range map[string]int{
+		`{"client_id":"other"}`: http.StatusBadRequest, `{"id":"other"}`: http.StatusBadRequest,
+		`{"api_key":"k2"}`: http.StatusBadRequest, `{"client_secret":"a b"}`: http.StatusBadRequest, `{}`: http.StatusOK,
+	} {
+		if a := h.operator("PATCH", path, body); a.StatusCode != status {
+			t.Errorf("PATCH %s: %d %s", body, a.StatusCode, a.body)
+		}
+	}
+	if a := h.operator("PATCH", "/admin/v1/xapps/nope", `{}`); a.StatusCode != http.StatusNotFound {
+		t.Errorf("PATCH of none: %d", a.StatusCode)
+	}
+	if a := h.operator("PATCH", "/admin/v1/xapps/default", `{}`); a.StatusCode != http.StatusConflict {
+		t.Errorf("PATCH default: %d", a.StatusCode)
 	}
 }
 
@@ -198,13 +226,40 @@ func TestAdminGrants(t *testing.T) {
 	if a := h.act("GET", "/2/users/me", ""); a.StatusCode != http.StatusForbidden {
 		t.Errorf("after the grant was revoked: %d", a.StatusCode)
 	}
-	for _, body := range []string{
-		`{}`, `{"app_id":"nope"}`, fmt.Sprintf(`{"app_id":%q}`, h.app.ID),
-		fmt.Sprintf(`{"app_id":%q,"access_token":"a","user_id":"1","scope":"a\"b"}`, h.app.ID),
-		fmt.Sprintf(`{"app_id":%q,"access_token":"a","user_id":"1","scope":"a","expires_at":"soon"}`, h.app.ID),
+	for body, says := range map[string]string{
+		`{}`: "app_id", `{"app_id":"nope"}`: "nope", fmt.Sprintf(`{"app_id":%q}`, h.app.ID): "access_token",
+		fmt.Sprintf(`{"app_id":%q,"access_token":"a","user_id":"1","scope":"a\"b"}`, h.app.ID):                  "scope",
+		fmt.Sprintf(`{"app_id":%q,"access_token":"a","user_id":"1","scope":"a","expires_at":"soon"}`, h.app.ID): "2026-01-02T03:04:05Z",
+		fmt.Sprintf(`{"app_id":%q,"access_token":"a","user_id":"1","scope":"a","expires_at":7}`, h.app.ID):      "2026-01-02T03:04:05Z",
+		fmt.Sprintf(`{"app_id":%q,"access_token":"a","user_id":"1","scope":"a","expires_in":"7"}`, h.app.ID):    "must be a whole number",
+		fmt.Sprintf(`{"app_id":%q,"access_token":"a","user_id":"1","scope":"a","expires_in":-1}`, h.app.ID):     "seconds from now",
+		fmt.Sprintf(`{"app_id":%q,"access_token":"a","user_id":"1","scope":"a","expires_in":1,`+
+			`"expires_at":"2026-01-02T03:04:05Z"}`, h.app.ID): "keep one",
 	} {
-		if a := h.operator("POST", "/admin/v1/grants/import", body); a.StatusCode/100 != 4 {
-			t.Errorf("%s: %d", body, a.StatusCode)
+		if a := h.operator("POST", "/admin/v1/grants/import", body); a.StatusCode/100 != 4 || !strings.Contains(a.body, says) {
+			t.Errorf("%s: %d %s", body, a.StatusCode, a.body)
 		}
+	}
+}
+
+func TestImportTakesXsOwnTokenReply(t *testing.T) {
+	h := build(t, plan{})
+	body := func(more string) string {
+		return fmt.Sprintf(`{"app_id":%q,"user_id":"42","token_type":"bearer","expires_in":7200,`+
+			`"access_token":"canary","scope":"users.read tweet.read"%s}`, h.app.ID, more)
+	}
+	a := h.operator("POST", "/admin/v1/grants/import", body(""))
+	at, err := time.Parse(time.RFC3339, fmt.Sprint(a.json(t)["expires_at"]))
+	if left := time.Until(at); err != nil || a.StatusCode != http.StatusCreated || left > 2*time.Hour || left < 119*time.Minute {
+		t.Fatalf("%d %s %v", a.StatusCode, a.body, err)
+	}
+	id := a.json(t)["id"]
+	a = h.operator("POST", "/admin/v1/grants/import", body(""))
+	if a.StatusCode != http.StatusConflict || a.json(t)["type"] != "urn:perch:problem:grant-exists" {
+		t.Errorf("again: %d %s", a.StatusCode, a.body)
+	}
+	a = h.operator("POST", "/admin/v1/grants/import", body(`,"replace":true`))
+	if a.StatusCode != http.StatusCreated || a.json(t)["id"] != id {
+		t.Errorf("in its place: %d %s", a.StatusCode, a.body)
 	}
 }

@@ -222,8 +222,8 @@ func (r *request) decode(v any) error {
 
 func badJSON(err error) error {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
-		return fault.New(fault.Invalid, "the field %q must be %s, not a %s", wrong.Field, formOf(wrong.Type), wrong.Value).
-			With("field", wrong.Field)
+		return fault.New(fault.Invalid, "the field %q must be %s, not a %s",
+			wrong.Field, writing[wrong.Type.Kind()], wrong.Value).With("field", wrong.Field)
 	}
 	if _, ok := errors.AsType[*time.ParseError](err); ok || strings.HasPrefix(err.Error(), "Time.UnmarshalJSON") {
 		return fault.New(fault.Invalid, "expires_at is not a time; write it as 2026-01-02T03:04:05Z").
@@ -236,18 +236,8 @@ func badJSON(err error) error {
 	return fault.New(fault.Invalid, "%s", notJSON)
 }
 
-// formOf says how values of the type are written in JSON.
-func formOf(t reflect.Type) string {
-	//exhaustive:ignore // bodies have few types
-	switch t.Kind() {
-	case reflect.String:
-		return "text in quotes"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Slice:
-		return "a list in brackets"
-	case reflect.Int64:
-		return "a whole number"
-	}
-	return "something else"
+// writing is how the types that bodies have are written in JSON.
+var writing = map[reflect.Kind]string{
+	reflect.String: "text in quotes", reflect.Bool: "true or false",
+	reflect.Slice: "a list in brackets", reflect.Int64: "a whole number",
 }

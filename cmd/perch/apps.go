@@ -39,7 +39,7 @@ type appAdd struct {
 	Origins      []string `name:"origin" placeholder:"ORIGIN" help:"An origin whose pages may call, as https://app.example. May be given again."`
 	RedirectURIs []string `name:"redirect-uri" sep:"none" placeholder:"URI" help:"Where browsers may return to after signing in; exact. May be given again."`
 	Actions      []string `name:"action" placeholder:"ACTION" help:"What it may do: everything, read, post, engage, messages, tag:NAME or X's operation IDs. Without it, everything."`
-	Scopes       []string `name:"scope" placeholder:"SCOPE" help:"What it may ask of users at most."`
+	Scopes       []string `name:"scope" placeholder:"SCOPE" help:"What it may ask of users at most, in X's words, as tweet.read. May be given again. Without it, Perch chooses by what it may do; perch apps show tells."`
 }
 
 // Run registers a client application.
@@ -143,7 +143,7 @@ type appChange struct {
 	Origins      []string `name:"origin" placeholder:"ORIGIN" help:"Its origins, in place of those it has; an empty one for none."`
 	RedirectURIs []string `name:"redirect-uri" sep:"none" placeholder:"URI" help:"Its redirect URIs, in place of those it has; an empty one for none."`
 	Actions      []string `name:"action" placeholder:"ACTION" help:"What it may do, in place of what it may."`
-	Scopes       []string `name:"scope" placeholder:"SCOPE" help:"What it may ask of users, in place of what it may."`
+	Scopes       []string `name:"scope" placeholder:"SCOPE" help:"What it may ask of users at most, in place of what it may."`
 }
 
 // Run changes what was given and nothing else.

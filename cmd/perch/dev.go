@@ -71,6 +71,8 @@ func (v devVerb) Run(ctx context.Context, p *program) (err error) {
 // playground listens everywhere and derives the settings from where.
 func (v devVerb) playground(ctx context.Context) (*playground, error) {
 	g := &playground{}
+	var taken []error
+	again := "perch dev"
 	for _, l := range []struct {
 		into          *net.Listener
 		flag, address string
@@ -80,10 +82,16 @@ func (v devVerb) playground(ctx context.Context) (*playground, error) {
 	} {
 		ln, err := listen(ctx, l.flag, l.address)
 		if err != nil {
-			closeAll(g.listeners())
-			return nil, err
+			taken = append(taken, err)
+			again += " " + l.flag + "=127.0.0.1:0"
+			continue
 		}
 		*l.into = ln
+	}
+	if len(taken) > 0 {
+		closeAll(g.listeners())
+		return nil, errors.Join(append(taken,
+			fmt.Errorf("for instance: %s (from the source: go run ./cmd/%s)", again, again))...)
 	}
 	app := xsim.DefaultApp()
 	g.cfg = config.Config{

@@ -87,14 +87,16 @@ func TestDevIsReadyToUse(t *testing.T) {
 	}
 }
 
-func TestDevSaysWhichAddressIsTaken(t *testing.T) {
+func TestDevSaysWhichAddressesAreTaken(t *testing.T) {
 	ln, err := listen(context.Background(), "", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = ln.Close() }()
-	perch(t, nil, "", "dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--x-listen="+ln.Addr().String(),
-		"--demo-listen=127.0.0.1:0").says(t, exitFailed, "something listens on "+ln.Addr().String(), "--x-listen")
+	taken := ln.Addr().String()
+	perch(t, nil, "", "dev", "--listen="+taken, "--admin-listen=127.0.0.1:0", "--x-listen="+taken,
+		"--demo-listen=127.0.0.1:0").says(t, exitFailed, "something listens on "+taken, "address with --listen\n",
+		"address with --x-listen\n", "perch dev --listen=127.0.0.1:0 --x-listen=127.0.0.1:0", "go run ./cmd/perch dev --listen=")
 }
 
 func TestSimulate(t *testing.T) {

@@ -37,10 +37,15 @@ type exam struct {
 	cfg      config.Config
 	mistakes config.Mistakes
 	ring     *keyring.Ring
-	noKeyset bool // the file is not there
 	x        *xhttp.Gateway
 	answers  bool // X does
 	findings []finding
+
+	keysetErr error // why ring is nil
+	trials    []trial
+
+	wasDefault string // client ID that the grants of the default X App were given to
+	byDefault  bool   // there are such grants
 }
 
 func (e *exam) add(verdict, about, format string, args ...any) {
@@ -52,7 +57,8 @@ func (v *doctorVerb) Run(ctx context.Context, p *program) error {
 	e := &exam{p: p, cfg: v.Config}
 	e.mistakes = p.settings.Settle(&e.cfg)
 	for _, look := range []func(context.Context){
-		e.settings, e.keyset, e.operators, e.stores, e.listeners, e.gateway, e.clock, e.credentials, e.redirect,
+		e.settings, e.openKeys, e.stores, e.keyset, e.sameXApp, e.operators, e.listeners,
+		e.gateway, e.clock, e.credentials, e.redirect,
 	} {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		look(ctx)

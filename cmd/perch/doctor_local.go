@@ -11,31 +11,9 @@ import (
 	"os"
 	"syscall"
 
-	"perch/adapters/keyring"
 	"perch/cmd/internal/config"
 	"perch/domain/client"
 )
-
-// keyset opens the keys, if they are there.
-func (e *exam) keyset(context.Context) {
-	file := e.cfg.KeysetFile
-	if file == "" {
-		e.add(fine, "keyset", "the keys are made at the start and end with Perch, as what is in memory: does")
-		return
-	}
-	ring, err := keyring.Open(file)
-	switch {
-	case err == nil:
-		e.ring = ring
-		e.add(fine, "keyset", "%s opens; its primary key is %s. Have a backup: nothing stored opens without it",
-			file, ring.Primary())
-	case errors.Is(err, fs.ErrNotExist):
-		e.noKeyset = true
-		e.add(fine, "keyset", "%s does not exist yet; perch serve makes it", file)
-	default:
-		e.add(broken, "keyset", "%v. PERCH_KEYSET_FILE names the file", err)
-	}
-}
 
 // operators looks at how operators get in.
 func (e *exam) operators(context.Context) {
@@ -63,12 +41,8 @@ func (e *exam) operators(context.Context) {
 }
 
 func (e *exam) tokenFile(about, file string) {
-	if err := private(file); err != nil {
+	if _, err := usualToken(e.cfg); err != nil {
 		e.add(broken, about, "%v", err)
-		return
-	}
-	if _, mistakes := e.p.settings.Secret("PERCH_ADMIN_TOKEN", file); len(mistakes) > 0 {
-		e.add(broken, about, "%s holds no token; delete it, and perch serve makes a new one", file)
 		return
 	}
 	e.add(fine, about, "their token is in %s", file)
@@ -88,7 +62,7 @@ func (e *exam) listeners(ctx context.Context) {
 			_ = ln.Close()
 			e.add(fine, "listeners", "%s is free", l.address)
 		case !errors.Is(err, syscall.EADDRINUSE):
-			e.add(broken, "listeners", "%s cannot be listened on: %v; change %s", l.address, err, l.setting)
+			e.add(broken, "listeners", "%s cannot be listened on: %s; change %s", l.address, inWords(err), l.setting)
 		case isPerch(ctx, l.address):
 			e.add(fine, "listeners", "a Perch listens on %s already", l.address)
 		default:

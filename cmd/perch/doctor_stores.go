@@ -39,6 +39,7 @@ func (e *exam) stores(ctx context.Context) {
 		if store == e.cfg.Store {
 			e.applications(ctx, s.Registry().Apps())
 			e.xApps(ctx, s.Registry().XApps())
+			e.signing(ctx, s.SigningKeys())
 		}
 		if err := s.Close(); err != nil {
 			e.add(doubtful, "store", "%s did not close: %v", store, err)
@@ -94,38 +95,6 @@ func (e *exam) folder(store, folder string) {
 	e.add(fine, "store", "%s does not exist yet; perch serve makes it", store)
 }
 
-// A sealed thing is one box and what it was sealed under.
-type sealed struct {
-	box   secret.Box
-	label string
-}
-
-// opened counts which of the boxes open. Without a keyset to try with it says
-// so, if there is anything to open.
-func (e *exam) opened(ctx context.Context, what string, boxes []sealed) {
-	shut, first := 0, error(nil)
-	for _, b := range boxes {
-		if b.box.Empty() {
-			continue
-		}
-		if e.noKeyset {
-			e.add(broken, "keyset", "%s does not exist, but what is stored was sealed with it; restore it from a backup, "+
-				"or name the right file with PERCH_KEYSET_FILE", e.cfg.KeysetFile)
-			e.noKeyset = false // said once
-		}
-		if e.ring == nil {
-			return
-		}
-		if _, err := e.ring.Open(ctx, b.box, b.label); err != nil {
-			shut, first = shut+1, err
-		}
-	}
-	if shut > 0 {
-		e.add(broken, what, "%d of %d tried do not open (%v); was %s exchanged? Restore the one they were sealed with",
-			shut, len(boxes), first, e.cfg.KeysetFile)
-	}
-}
-
 func (e *exam) grants(ctx context.Context, vault ports.TokenVault) {
 	list, err := vault.List(ctx, "", "", sample)
 	if err != nil {
@@ -136,17 +105,17 @@ func (e *exam) grants(ctx context.Context, vault ports.TokenVault) {
 	suspect := 0
 	for _, g := range list {
 		boxes = append(boxes, sealed{g.Access, g.Label(oauth.AccessLabel)}, sealed{g.Refresh, g.Label(oauth.RefreshLabel)})
+		e.byDefault = e.byDefault || g.XApp == xapp.Default
 		if g.State == oauth.Suspect {
 			suspect++
 		}
 	}
-	before := len(e.findings)
-	e.opened(ctx, "grants", boxes)
+	shut := e.opened(ctx, "grants", boxes)
 	if suspect > 0 {
 		e.add(doubtful, "grants", "X refuses to refresh %d of the first %d; if that lasts, their users must connect again",
 			suspect, len(list))
 	}
-	if len(e.findings) == before {
+	if suspect == 0 && shut == 0 {
 		e.add(fine, "grants", "%d looked at", len(list))
 	}
 }
@@ -160,6 +129,9 @@ func (e *exam) xApps(ctx context.Context, store ports.XApps) {
 	var boxes []sealed
 	for _, x := range list {
 		id := string(x.ID)
+		if x.ID == xapp.Default {
+			e.wasDefault = x.ClientID
+		}
 		boxes = append(boxes,
 			sealed{x.ClientSecret, secret.Label(xapp.SecretLabel, id)},
 			sealed{x.Bearer, secret.Label(xapp.BearerLabel, id)},

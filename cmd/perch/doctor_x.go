@@ -9,10 +9,12 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"perch/adapters/xhttp"
 	"perch/domain/client"
+	"perch/domain/fault"
 	"perch/domain/oauth"
 	"perch/domain/secret"
 	"perch/domain/xapi"
@@ -58,7 +60,7 @@ func (e *exam) clock(ctx context.Context) {
 	asked := time.Now()
 	res, err := asker().Do(req)
 	if err != nil {
-		e.add(doubtful, "clock", "X did not say what time it is: %v", err)
+		e.add(doubtful, "clock", "X did not say what time it is: %s", inWords(err))
 		return
 	}
 	_ = res.Body.Close()
@@ -99,6 +101,9 @@ func (e *exam) credentials(ctx context.Context) {
 		e.add(fine, about, "X accepts its client ID and secret")
 	case err == nil:
 		e.add(doubtful, about, "X accepted a made-up authorization code; is %s really X?", e.cfg.X.APIURL)
+	case x.ClientSecret.Empty() && fault.SlugOf(err) == "x-app-refused":
+		e.add(broken, about, "X refused this X App without a client secret: PERCH_X_CLIENT_SECRET is not set or empty, "+
+			"and only public clients (Native App, Single page App) do without. Copy it from X's developer console")
 	default:
 		e.add(broken, about, "%v (PERCH_X_CLIENT_ID, PERCH_X_CLIENT_SECRET)", err)
 	}
@@ -193,7 +198,16 @@ func (e *exam) consent(ctx context.Context) {
 	if m := problemText.FindSubmatch(text); err == nil && m != nil {
 		said = "it says: " + html.UnescapeString(string(m[1]))
 	}
-	e.add(broken, about, "the consent page refuses to send browsers back (%s). To repair it, %s", said, register)
+	switch {
+	case strings.Contains(said, "client_id"):
+		e.add(broken, about, "the consent page does not know the X App (%s); copy its OAuth 2.0 client ID from X's "+
+			"developer console into PERCH_X_CLIENT_ID", said)
+	case strings.Contains(said, "redirect_uri"):
+		e.add(broken, about, "the consent page refuses to send browsers back (%s). To repair it, %s", said, register)
+	default:
+		e.add(broken, about, "the consent page refuses the sign-in (%s); compare the X App with X's developer console, "+
+			"and %s", said, register)
+	}
 }
 
 // problemText is where the consent page of X in a box says what is wrong.

@@ -33,7 +33,8 @@ func listen(ctx context.Context, setting, address string) (net.Listener, error) 
 		return nil, fmt.Errorf("%s may not be listened on: ports below 1024 belong to root; "+
 			"choose another with %s", address, setting)
 	case err != nil:
-		return nil, fmt.Errorf("%s cannot be listened on (%w); choose another address with %s", address, err, setting)
+		return nil, fmt.Errorf("%s cannot be listened on (%s); choose another address with %s",
+			address, inWords(err), setting)
 	}
 	return ln, nil
 }

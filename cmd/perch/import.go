@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // maxLine bounds a line of an import, in bytes.
@@ -20,11 +21,24 @@ const progressEvery = 100
 
 type grantImport struct {
 	remote
-	App string `required:"" placeholder:"ID" help:"The client application that the grants are for."`
+	App     string `required:"" placeholder:"ID" help:"The client application that the grants are for."`
+	Replace bool   `help:"Put the tokens in the place of grants that users have already, even if those are newer."`
 }
 
-// imported is one line of an import. Expires stays as it was written: Perch
-// reads it.
+// Help shows the form of a line.
+func (grantImport) Help() string {
+	return `Standard input has one JSON object a line, for instance X's own token reply:
+
+    {"access_token":"...","refresh_token":"...","expires_in":7200,"scope":"tweet.read users.read offline.access"}
+
+An access_token or a refresh_token is needed, and scope. The others are expires_in (seconds from now) or
+expires_at ("2026-01-02T03:04:05Z"), user_id, username and name. Without user_id, X is asked whose the
+access token is. token_type is ignored.
+
+A grant that the user has already stays as it is, and its line counts as "already there", unless --replace is given.`
+}
+
+// imported is one line of an import.
 type imported struct {
 	AppID        string          `json:"app_id"`
 	UserID       string          `json:"user_id,omitempty"`
@@ -33,7 +47,31 @@ type imported struct {
 	AccessToken  string          `json:"access_token,omitempty"`
 	RefreshToken string          `json:"refresh_token,omitempty"`
 	Scope        string          `json:"scope,omitempty"`
-	ExpiresAt    json.RawMessage `json:"expires_at,omitempty"`
+	TokenType    json.RawMessage `json:"token_type,omitempty"` // X always says bearer
+	ExpiresIn    *int64          `json:"expires_in,omitempty"`
+	ExpiresAt    *time.Time      `json:"expires_at,omitempty"`
+	Replace      bool            `json:"replace,omitempty"`
+}
+
+// A tally is how an import went.
+type tally struct {
+	Imported int      `json:"imported"`
+	There    int      `json:"already_there"`
+	Failed   int      `json:"failed"`
+	Reasons  []reason `json:"reasons"`
+}
+
+// A reason is why a line failed.
+type reason struct {
+	Line   int    `json:"line"`
+	Reason string `json:"reason"`
+}
+
+// fail counts a line that failed and says why.
+func (t *tally) fail(p *program, line int, why string) {
+	t.Failed++
+	t.Reasons = append(t.Reasons, reason{line, why})
+	p.note("line %d: %s\n", line, why)
 }
 
 // Run imports a grant for each line. A bad line does not stop the others; a
@@ -45,7 +83,7 @@ func (v grantImport) Run(ctx context.Context, p *program) error {
 	}
 	lines := bufio.NewScanner(p.in)
 	lines.Buffer(make([]byte, 0, 4096), maxLine)
-	done, failed, number := 0, 0, 0
+	t, number := &tally{Reasons: []reason{}}, 0
 	for lines.Scan() {
 		number++
 		line := bytes.TrimSpace(lines.Bytes())
@@ -53,26 +91,38 @@ func (v grantImport) Run(ctx context.Context, p *program) error {
 			continue
 		}
 		err := v.one(ctx, o, line)
+		refusal, _ := errors.AsType[problem](err)
 		switch {
 		case err == nil:
-			done++
+			t.Imported++
+		case refusal.is("grant-exists"):
+			t.There++
 		case hopeless(err):
-			p.note("line %d: %v\n", number, err)
-			p.note("Stopped before line %d; importing a line again does no harm.\n", number)
-			return v.count(p, done, failed+1)
+			t.fail(p, number, err.Error())
+			p.note("Stopped before line %d; %s.\n", number, v.goOn())
+			return v.report(p, t)
 		default:
-			failed++
-			p.note("line %d: %v\n", number, err)
+			t.fail(p, number, err.Error())
 		}
-		if (done+failed)%progressEvery == 0 {
-			p.note("%d imported, %d failed so far\n", done, failed)
+		if (t.Imported+t.There+t.Failed)%progressEvery == 0 {
+			p.note("%s so far\n", t)
 		}
 	}
-	if err := lines.Err(); err != nil {
-		p.note("line %d: cannot be read (%v); a line has at most %d bytes\n", number+1, err, maxLine)
-		failed++
+	switch err := lines.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		t.fail(p, number+1, fmt.Sprintf("cannot be read: it is longer than %d bytes", maxLine))
+	case err != nil:
+		t.fail(p, number+1, "cannot be read: "+err.Error())
 	}
-	return v.count(p, done, failed)
+	return v.report(p, t)
+}
+
+// goOn says what to do with the lines that were not reached.
+func (v grantImport) goOn() string {
+	if v.Replace {
+		return "go on with this line: with --replace, those before it would take the place of newer tokens"
+	}
+	return "import the lines again later: grants that are there by then stay as they are"
 }
 
 // hopeless reports whether the next line would fare no better.
@@ -89,7 +139,7 @@ func (v grantImport) one(ctx context.Context, o *operator, line []byte) error {
 	if err != nil {
 		return err
 	}
-	in.AppID = v.App
+	in.AppID, in.Replace, in.TokenType = v.App, v.Replace, nil
 	err = o.call(ctx, http.MethodPost, grantsPath+"/import", in, nil)
 	refusal, ok := errors.AsType[problem](err)
 	if !ok {
@@ -111,15 +161,20 @@ func readImport(line []byte) (imported, error) {
 	decoder := json.NewDecoder(bytes.NewReader(line))
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(&in)
-	wrongType, isWrongType := errors.AsType[*json.UnmarshalTypeError](err)
+	wrong, isWrong := errors.AsType[*json.UnmarshalTypeError](err)
+	_, isTime := errors.AsType[*time.ParseError](err)
 	switch {
-	case isWrongType && wrongType.Field != "":
-		return in, fmt.Errorf("%s has the wrong type; write it as text", wrongType.Field)
-	case err != nil && strings.Contains(err.Error(), "unknown field"):
-		return in, errors.New("has a member that no import has; the members are user_id, username, name, " +
-			"access_token, refresh_token, scope and expires_at")
+	case isWrong && wrong.Field != "":
+		return in, fmt.Errorf("%s must be %s", wrong.Field, writtenAs(wrong.Field))
+	case isTime, err != nil && strings.HasPrefix(err.Error(), "Time.UnmarshalJSON"):
+		return in, errors.New("expires_at must be " + writtenAs("expires_at"))
+	case err != nil && strings.HasPrefix(err.Error(), unknownMember):
+		return in, fmt.Errorf("has the member %s, which no import has; members are user_id, username, name, access_token, "+
+			"refresh_token, scope, expires_in, expires_at and token_type", printable(err.Error()[len(unknownMember):]))
 	case err != nil:
 		return in, errors.New("is not a JSON object on one line")
+	case in.Replace:
+		return in, errors.New("says replace; that is said once, with --replace")
 	case in.AppID != "":
 		return in, errors.New("names an app_id; the client application is given once, with --app")
 	}
@@ -129,15 +184,36 @@ func readImport(line []byte) (imported, error) {
 	return in, nil
 }
 
-func (v grantImport) count(p *program, done, failed int) error {
+// unknownMember is how the decoder refuses a member; its name follows.
+const unknownMember = "json: unknown field "
+
+// writtenAs says how a member is written.
+func writtenAs(member string) string {
+	switch member {
+	case "expires_in":
+		return "a whole number of seconds, as 7200"
+	case "expires_at":
+		return `a time in quotes, as "2026-01-02T03:04:05Z"`
+	}
+	return "text in quotes"
+}
+
+func (t *tally) String() string {
+	return fmt.Sprintf("%d imported, %d already there, %d failed", t.Imported, t.There, t.Failed)
+}
+
+func (v grantImport) report(p *program, t *tally) error {
 	if v.JSON {
-		if err := asJSON(p.out, map[string]int{"imported": done, "failed": failed}); err != nil {
+		if err := asJSON(p.out, t); err != nil {
 			return err
 		}
 	} else {
-		p.say("%d imported, %d failed\n", done, failed)
+		p.say("%s\n", t)
 	}
-	if failed > 0 {
+	if t.There > 0 {
+		p.note("Grants that were there stay as they are; --replace puts the imported tokens in their place.\n")
+	}
+	if t.Failed > 0 {
 		return errReported
 	}
 	return nil

@@ -25,6 +25,8 @@ type verbs struct {
 	Migrate  migrateVerb  `cmd:"" help:"Bring the schema of a store up to date."`
 	Doctor   doctorVerb   `cmd:"" help:"Check settings, keys, stores and X, and say what to do."`
 	Version  versionVerb  `cmd:"" help:"Say which Perch this is."`
+
+	Which versionFlag `name:"version" help:"Say which Perch this is."`
 }
 
 // A program is one run of perch: its streams and its variables.
@@ -80,10 +82,14 @@ func (p *program) run(ctx context.Context, args []string) int {
 	case helped:
 		return exitDone
 	case err != nil:
-		p.note("perch: %v; perch --help shows what there is\n", err)
+		p.note("perch: %s\n", misread(err))
 		return exitMisuse
 	}
-	return p.exit(verb.Run())
+	err = verb.Run()
+	if wrong, ok := errors.AsType[misuse](err); ok {
+		err = misuse(string(wrong) + "; " + pathOf(verb) + " --help shows how")
+	}
+	return p.exit(err)
 }
 
 // exit tells what went wrong, if anything, and returns the exit code.

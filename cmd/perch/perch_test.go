@@ -89,11 +89,16 @@ func TestHelpNamesEveryVerb(t *testing.T) {
 		r := perch(t, nil, "", args...)
 		r.says(t, exitDone, "dev", "serve", "simulate", "apps", "xapps", "keys", "grants", "migrate", "doctor", "version")
 	}
-	perch(t, nil, "", "serve", "--help").says(t, exitDone, "--listen", "($PERCH_LISTEN)", "$PERCH_X_CLIENT_SECRET_FILE")
+	perch(t, nil, "", "serve", "--help").says(t, exitDone, "--listen",
+		"($PERCH_LISTEN,", "$PERCH_X_CLIENT_SECRET_FILE")
+	perch(t, nil, "", "dev", "--help").says(t, exitDone, "127.0.0.1:9090)")
+	perch(t, nil, "", "apps", "add", "--help").says(t, exitDone, "Perch chooses")
 }
 
 func TestVersion(t *testing.T) {
-	perch(t, nil, "", "version").says(t, exitDone, "perch ", "go1.")
+	for _, args := range [][]string{{"version"}, {"--version"}, {"apps", "--version"}} {
+		perch(t, nil, "", args...).says(t, exitDone, "perch ", "go1.")
+	}
 }
 
 func TestMisuse(t *testing.T) {
@@ -101,17 +106,24 @@ func TestMisuse(t *testing.T) {
 		args string
 		say  string
 	}{
-		{"fly", "perch --help"},
-		{"serve --no-such-flag", "no-such-flag"},
+		{"fly", "; perch --help shows"},
+		{"serve --no-such-flag", "no-such-flag; perch serve --help shows"},
 		{"keys list", "--app"},
-		{"keys add --app=a --kind=golden", "--kind"},
-		{"apps change a", "say what to change"},
+		{"keys", "; perch keys --help shows"},
+		{"keys add --app=a --kind=golden", "; perch keys add --help shows"},
+		{"keys add --app=a --expires=30d", `--expires is "30d", which is no length of time; write it as 90m or 720h; perch keys`},
+		{"apps change a", "--action or --scope; perch apps change --help shows how"},
+		{"xapps change x", "say what to change"},
+		{"xapps change x --api-key=k", "change together"},
 		{"apps list --server=perch.example", "PERCH_ADMIN_URL"},
 		{"migrate --store=tape:", "known are memory: and sqlite:PATH"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			r := perch(t, []string{"PERCH_ADMIN_TOKEN=t"}, "", strings.Fields(c.args)...)
 			r.says(t, exitMisuse, c.say)
+			if strings.Contains(r.err.String(), "time: ") {
+				t.Errorf("it speaks of its insides: %s", r.err.String())
+			}
 		})
 	}
 }

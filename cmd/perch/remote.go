@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,9 +22,9 @@ import (
 
 // remote says which Perch to speak to, and how to show what it answers.
 type remote struct {
-	Server         string      `env:"PERCH_ADMIN_URL" default:"http://127.0.0.1:8081" placeholder:"URL" help:"Where operators reach Perch."`
-	AdminToken     secret.Text `env:"PERCH_ADMIN_TOKEN" placeholder:"TOKEN" help:"The operators' token. Better in the variable or a file: command lines can be seen."`
-	AdminTokenFile string      `env:"PERCH_ADMIN_TOKEN_FILE" placeholder:"FILE" help:"A file that holds the operators' token. Without either, ./perch.admin-token."`
+	Server         string      `env:"PERCH_ADMIN_URL" placeholder:"URL" help:"Where operators reach Perch. Without it, http:// and what PERCH_ADMIN_LISTEN says, or else 127.0.0.1:8081."`
+	AdminToken     secret.Text `env:"PERCH_ADMIN_TOKEN" placeholder:"TOKEN" help:"The operators' token. Better in the variable or a file: command lines can be seen by others."`
+	AdminTokenFile string      `env:"PERCH_ADMIN_TOKEN_FILE" placeholder:"FILE" help:"A file that holds the operators' token; the flag wins over PERCH_ADMIN_TOKEN. Without either, ./perch.admin-token."`
 	JSON           bool        `name:"json" help:"Answer in JSON, for scripts."`
 }
 
@@ -38,7 +40,11 @@ const maxAnswer = 16 << 20
 
 // open returns an operator; it connects to nothing yet.
 func (r remote) open(p *program) (*operator, error) {
-	base, err := url.Parse(r.Server)
+	server, err := r.server(p)
+	if err != nil {
+		return nil, err
+	}
+	base, err := url.Parse(server)
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
 		return nil, config.Mistakes{{Variable: "PERCH_ADMIN_URL", Say: "is no absolute URL, as http://127.0.0.1:8081"}}
 	}
@@ -50,7 +56,7 @@ func (r remote) open(p *program) (*operator, error) {
 		p.note("perch: the operators' token travels to %s unencrypted; use https outside a private network\n", base.Host)
 	}
 	return &operator{
-		base:  strings.TrimSuffix(r.Server, "/"),
+		base:  strings.TrimSuffix(server, "/"),
 		token: token,
 		client: &http.Client{
 			Timeout:       time.Minute,
@@ -59,39 +65,72 @@ func (r remote) open(p *program) (*operator, error) {
 	}, nil
 }
 
+// server is where the operators' door is. Without PERCH_ADMIN_URL it is where
+// perch serve with the same variables opens it.
+func (r remote) server(p *program) (string, error) {
+	if r.Server != "" {
+		return r.Server, nil
+	}
+	listen := p.settings.Lookup("PERCH_ADMIN_LISTEN")
+	if listen == "" {
+		return "http://127.0.0.1:8081", nil
+	}
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil || port == "0" {
+		return "", misuse("PERCH_ADMIN_LISTEN (" + listen + ") does not tell where operators reach Perch; " +
+			"say it with --server or PERCH_ADMIN_URL")
+	}
+	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return "http://" + net.JoinHostPort(host, port), nil
+}
+
+// token is the operators' token. What was said on the command line wins over
+// variables, and a variable over the usual file.
 func (r remote) token(p *program) (secret.Text, error) {
-	if !r.AdminToken.Empty() {
-		return r.AdminToken, nil
-	}
 	file := r.AdminTokenFile
-	if file == "" {
-		file = config.DefaultAdminTokenFile
-		if _, err := os.Stat(file); errors.Is(err, os.ErrNotExist) {
-			return secret.Text{}, config.Mistakes{{Variable: "PERCH_ADMIN_TOKEN", Say: "is not set, and there is no " + file +
-				" here; set it, or run this where perch serve runs"}}
-		}
+	fileFlag := file != "" && file != p.settings.Lookup("PERCH_ADMIN_TOKEN_FILE")
+	tokenFlag := !r.AdminToken.Equal(secret.New(p.settings.Lookup("PERCH_ADMIN_TOKEN")))
+	switch {
+	case tokenFlag && fileFlag:
+		return secret.Text{}, misuse("--admin-token and --admin-token-file are both given; keep one")
+	case !r.AdminToken.Empty() && !fileFlag:
+		return r.AdminToken, nil
+	case file != "":
+		return tokenFrom("PERCH_ADMIN_TOKEN_FILE", file)
 	}
-	token, mistakes := p.settings.Secret("PERCH_ADMIN_TOKEN", file)
-	if len(mistakes) > 0 {
-		return secret.Text{}, mistakes
+	file = config.DefaultAdminTokenFile
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return secret.Text{}, config.Mistakes{{Variable: "PERCH_ADMIN_TOKEN", Say: "is not set, and there is no " + file +
+			" here; set it, or run this where perch serve runs"}}
 	}
-	return token, nil
+	return tokenFrom("PERCH_ADMIN_TOKEN_FILE", file)
 }
 
 // A problem is why Perch refused (RFC 9457).
 type problem struct {
+	Type   string `json:"type"`
 	Title  string `json:"title"`
 	Detail string `json:"detail"`
 	Status int    `json:"status"`
+	server string // who refused
 }
+
+// is reports whether the problem's type ends with the slug.
+func (p problem) is(slug string) bool { return strings.HasSuffix(p.Type, ":"+slug) }
 
 func (p problem) Error() string {
 	say := p.Detail
 	if say == "" {
 		say = p.Title
 	}
-	if p.Status == http.StatusUnauthorized {
-		say += "; the operators' token comes from --admin-token-file, PERCH_ADMIN_TOKEN or " + config.DefaultAdminTokenFile
+	switch {
+	case p.is("no-such-grant"): // Perch speaks of what clients call
+		say = "there is no such grant, or it is another client application's; perch grants list shows whose each is"
+	case p.Status == http.StatusUnauthorized:
+		say += "; " + p.server + " was asked (--server names another), with the token from " +
+			"--admin-token-file, PERCH_ADMIN_TOKEN or " + config.DefaultAdminTokenFile
 	}
 	return fmt.Sprintf("%s (status %d)", printable(say), p.Status)
 }
@@ -120,11 +159,8 @@ func (o *operator) call(ctx context.Context, method, path string, in, out any) e
 	}
 	res, err := o.client.Do(req)
 	if err != nil {
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err // without the URL, which the sentence names already
-		}
-		return fmt.Errorf("%w at %s (%w); start it with perch serve, or name another with --server", errNoAnswer, o.base, err)
+		return fmt.Errorf("%w at %s (%s); start it with perch serve, or name another with --server",
+			errNoAnswer, o.base, inWords(err))
 	}
 	defer func() { _ = res.Body.Close() }()
 	return o.read(res, out)
@@ -133,21 +169,22 @@ func (o *operator) call(ctx context.Context, method, path string, in, out any) e
 func (o *operator) read(res *http.Response, out any) error {
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("the answer of %s broke off: %w", o.base, err)
+		return fmt.Errorf("the answer of %s broke off (%s); look whether it was done before doing it again",
+			o.base, inWords(err))
 	}
 	if res.StatusCode >= http.StatusMultipleChoices {
 		refusal := problem{}
 		if json.Unmarshal(text, &refusal) != nil || refusal.Detail+refusal.Title == "" {
 			refusal.Title = "whoever listens at " + o.base + " did not answer as Perch does; check --server"
 		}
-		refusal.Status = res.StatusCode
+		refusal.Status, refusal.server = res.StatusCode, o.base
 		return refusal
 	}
 	if out == nil || len(text) == 0 {
 		return nil
 	}
 	if err := json.Unmarshal(text, out); err != nil {
-		return fmt.Errorf("the answer of %s is not what Perch answers (%w); check --server", o.base, err)
+		return fmt.Errorf("the answer of %s is not what Perch answers; check --server", o.base)
 	}
 	return nil
 }

@@ -99,6 +99,10 @@ func TestVerbsSpeakTheOperatorsAPI(t *testing.T) {
 		{"xapps add Mine --client-id=cid --client-secret-file=- --api-key=k --api-secret-file=" + secretFile, "typed\n",
 			`POST /admin/v1/xapps {"api_key":"k","api_secret":"from-a-file","client_id":"cid","client_secret":"typed","name":"Mine"}`,
 			xapp1, []string{"x1"}},
+		{"xapps change x1 --name=New --client-secret-file=- --bearer-file= --api-key=k2 --api-secret-file=" + secretFile, "typed\n",
+			`PATCH /admin/v1/xapps/x1 {"api_key":"k2","api_secret":"from-a-file","bearer":"","client_secret":"typed","name":"New"}`,
+			xapp1, []string{"x1"}},
+		{"xapps change x1 --api-key=", "", `PATCH /admin/v1/xapps/x1 {"api_key":"","api_secret":""}`, xapp1, []string{"x1"}},
 		{"xapps remove x1 --json", "", "DELETE /admin/v1/xapps/x1", "", []string{`"removed": "x1"`}},
 		{"grants list --app=app_1", "", "GET /admin/v1/grants?app=app_1&limit=200", `{"data":[` + grant1 + `]}`,
 			[]string{"@ada", "active"}},
@@ -148,7 +152,23 @@ func TestRefusalsAreSentences(t *testing.T) {
 
 	gone := newDesk(t)
 	gone.Close()
-	perch(t, gone.environ(), "", "apps", "list").says(t, exitFailed, "no Perch answers at "+gone.URL, "perch serve")
+	perch(t, gone.environ(), "", "apps", "list").says(t, exitFailed, "no Perch answers at "+gone.URL+" (nothing listens there)", "perch serve")
+}
+
+func TestAnUnknownGrantIsExplainedToOperators(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"type":"urn:perch:problem:no-such-grant","status":404,"detail":"GET /v1/grants lists those"}`)
+	}))
+	defer server.Close()
+	environ := []string{"PERCH_ADMIN_URL=" + server.URL, "PERCH_ADMIN_TOKEN=t"}
+	for _, args := range []string{"grants revoke g", "keys add --app=a --grant=g"} {
+		r := perch(t, environ, "", strings.Fields(args)...)
+		r.says(t, exitFailed, "perch grants list")
+		if strings.Contains(r.err.String(), "/v1/grants") {
+			t.Errorf("operators are sent to what clients call: %s", r.err.String())
+		}
+	}
 }
 
 func TestWhereTheOperatorsTokenComesFrom(t *testing.T) {

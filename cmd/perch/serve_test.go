@@ -131,3 +131,18 @@ func TestASlowRequestIsCutOffWhenTheGraceEnds(t *testing.T) {
 		t.Errorf("got %v, stopped %v; want a cut-off request", err, stopped)
 	}
 }
+
+func TestServeNamesEveryAddressThatIsTaken(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var at [2]string
+	for i := range at {
+		ln, err := listen(t.Context(), "", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = ln.Close() }()
+		at[i] = ln.Addr().String()
+	}
+	perch(t, quiet("PERCH_STORE=memory:", "PERCH_LISTEN="+at[0], "PERCH_ADMIN_LISTEN="+at[1]), "", "serve").
+		says(t, exitFailed, "something listens on "+at[0], "something listens on "+at[1])
+}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -40,7 +41,11 @@ func table(w io.Writer, heading string, rows [][]string) {
 func fields(w io.Writer, rows [][]string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
-		_, _ = fmt.Fprintf(t, "%s\t%s\n", row[0], printable(row[1]))
+		value := printable(row[1])
+		if value == "" {
+			value = "-"
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%s\n", row[0], value)
 	}
 	_ = t.Flush()
 }
@@ -58,7 +63,7 @@ func each[T any](items []json.RawMessage) ([]T, error) {
 	out := make([]T, len(items))
 	for i, item := range items {
 		if err := json.Unmarshal(item, &out[i]); err != nil {
-			return nil, fmt.Errorf("an entry of the list is not what Perch answers: %w", err)
+			return nil, errors.New("an entry of the answer is not what Perch answers; is this perch as new as the server?")
 		}
 	}
 	return out, nil

@@ -3,6 +3,8 @@ package main
 import (
 	"runtime"
 	"runtime/debug"
+
+	"github.com/alecthomas/kong"
 )
 
 // version is set when a release is built: -ldflags "-X main.version=1.2.3".
@@ -14,6 +16,16 @@ type versionVerb struct{}
 func (versionVerb) Run(p *program) error {
 	p.say("perch %s, %s, %s/%s\n", versionName(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 	return nil
+}
+
+// versionFlag does what the verb does, from wherever it stands.
+type versionFlag bool
+
+// BeforeReset says which Perch this is, before anything else is looked at.
+func (versionFlag) BeforeReset(app *kong.Kong, p *program) error {
+	err := versionVerb{}.Run(p)
+	app.Exit(0)
+	return err
 }
 
 // versionName is the release, or else the commit, this program was built from.

@@ -1,22 +1,17 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"time"
-
-	"perch/domain/secret"
 )
 
 type xappVerbs struct {
 	Add    xappAdd    `cmd:"" help:"Add an X App."`
 	List   xappList   `cmd:"" help:"List X Apps."`
+	Change xappChange `cmd:"" help:"Change an X App's name or secrets."`
 	Remove xappRemove `cmd:"" help:"Remove an X App that no client application uses."`
 }
 
@@ -57,50 +52,18 @@ func (v xappAdd) Run(ctx context.Context, p *program) error {
 			in[name] = value
 		}
 	}
-	lines := bufio.NewReader(p.in)
-	for _, s := range []struct{ name, what, file string }{
-		{"client_secret", "client secret", v.ClientSecretFile},
-		{"bearer", "app-only bearer", v.BearerFile},
-		{"api_secret", "secret of the API key", v.APISecretFile},
-	} {
-		if s.file == "" {
-			continue
-		}
-		text, err := p.secretFrom(s.file, s.what, lines)
-		if err != nil {
-			return err
-		}
-		in[s.name] = text.Reveal()
+	if err := p.addSecrets(in, []secretFlag{
+		{"client_secret", "client secret", full(v.ClientSecretFile)},
+		{"bearer", "app-only bearer", full(v.BearerFile)},
+		{"api_secret", "secret of the API key", full(v.APISecretFile)},
+	}); err != nil {
+		return err
 	}
 	var raw json.RawMessage
 	if err := o.call(ctx, http.MethodPost, xappsPath, in, &raw); err != nil {
 		return err
 	}
 	return v.showXApps(p, raw)
-}
-
-// secretFrom reads a secret from a file, or as a line where the file is "-".
-func (p *program) secretFrom(file, what string, lines *bufio.Reader) (secret.Text, error) {
-	if file != "-" {
-		text, mistakes := p.settings.Secret("the "+what, file)
-		if len(mistakes) > 0 {
-			return secret.Text{}, mistakes
-		}
-		return text, nil
-	}
-	if in, ok := p.in.(*os.File); ok {
-		if info, err := in.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
-			p.note("The %s (it will be seen): ", what)
-		}
-	}
-	line, err := lines.ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return secret.Text{}, err
-	}
-	if line = trimLine(line); line == "" {
-		return secret.Text{}, misuse("no " + what + " was given; write it as a line")
-	}
-	return secret.New(line), nil
 }
 
 func (r remote) showXApps(p *program, raw json.RawMessage) error {

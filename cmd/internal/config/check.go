@@ -166,8 +166,11 @@ func checkXURL(variable, raw string) Mistakes {
 
 func (c Config) checkRest() (m Mistakes) {
 	if !c.AdminToken.Empty() && len(c.AdminToken.Reveal()) < 20 {
-		m = append(m, Mistake{"PERCH_ADMIN_TOKEN", "is shorter than 20 characters and could be guessed; " +
-			"make one with: openssl rand -hex 32"})
+		say := "is shorter than 20 characters and could be guessed; make one with: openssl rand -hex 32"
+		if c.AdminTokenFile != "" {
+			say = "in " + c.AdminTokenFile + " " + say
+		}
+		m = append(m, Mistake{"PERCH_ADMIN_TOKEN", say})
 	}
 	if c.ClientLimit < 0 {
 		m = append(m, Mistake{"PERCH_CLIENT_LIMIT_PER_MINUTE", "is negative; write 0 for no limit"})

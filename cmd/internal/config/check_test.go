@@ -11,13 +11,26 @@ import (
 	"perch/cmd/internal/config"
 )
 
-func parse(source *config.Source, c *config.Config) error {
+func parse(source *config.Source, c *config.Config, args ...string) error {
 	parser, err := kong.New(c, source.Options()...)
 	if err != nil {
 		return err
 	}
-	_, err = parser.Parse(nil)
+	_, err = parser.Parse(args)
 	return err
+}
+
+// load returns the settings that the variables and flags give, as perch does.
+func load(environ []string, args ...string) (config.Config, error) {
+	var c config.Config
+	source := config.From(environ)
+	if err := parse(source, &c, args...); err != nil {
+		return config.Config{}, err
+	}
+	if mistakes := source.Settle(&c); len(mistakes) > 0 {
+		return c, mistakes
+	}
+	return c, nil
 }
 
 func TestEachMistake(t *testing.T) {
@@ -63,7 +76,7 @@ func TestEachMistake(t *testing.T) {
 		{"PERCH_SHUTDOWN_GRACE=-1s", "PERCH_SHUTDOWN_GRACE", "negative"},
 	} {
 		t.Run(c.env, func(t *testing.T) {
-			_, err := config.Load(strings.Fields(c.env))
+			_, err := load(strings.Fields(c.env))
 			mistakes, ok := errors.AsType[config.Mistakes](err)
 			if !ok || len(mistakes) != 1 {
 				t.Fatalf("got %v, want one mistake", err)
@@ -79,7 +92,7 @@ func TestEachMistake(t *testing.T) {
 }
 
 func TestAllMistakesAtOnce(t *testing.T) {
-	_, err := config.Load([]string{
+	_, err := load([]string{
 		"PERCH_LISTEN=nonsense", "PERCH_STORE=tape:", "PERCH_SHUTDOWN_GRACE=soon", "PERCH_CLIENT_LIMIT_PER_MINUTE=many",
 		"PERCH_X_API_KEY=half", "PERCH_X_BEARER_FILE=/does/not/exist", "PERCH_LOG_LEVEL=loud",
 	})
@@ -110,7 +123,7 @@ func TestGoodSettings(t *testing.T) {
 		"PERCH_X_API_KEY=k PERCH_X_API_SECRET=s PERCH_CLIENT_LIMIT_PER_MINUTE=0",
 		"PERCH_ADMIN_LISTEN=off PERCH_LISTEN=127.0.0.1:8081",
 	} {
-		if _, err := config.Load(strings.Fields(env)); err != nil {
+		if _, err := load(strings.Fields(env)); err != nil {
 			t.Errorf("%s: %v", env, err)
 		}
 	}

@@ -18,7 +18,7 @@ import (
 var plain = cmp.Transformer("reveal", func(t secret.Text) string { return t.Reveal() })
 
 func TestDefaults(t *testing.T) {
-	got, err := config.Load(nil)
+	got, err := load(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestWhereSettingsComeFrom(t *testing.T) {
 			config.Config.Callback, "https://perch.example/oauth/callback"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := config.Load(c.env, c.args...)
+			got, err := load(c.env, c.args...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,23 +94,23 @@ func TestSecretsFromFiles(t *testing.T) {
 	}
 	good, empty, two := write("good", "canary-1\n"), write("empty", "\n"), write("two", "canary-2\n\n")
 
-	got, err := config.Load([]string{"PERCH_X_CLIENT_ID=a", "PERCH_X_CLIENT_SECRET_FILE=" + good})
+	got, err := load([]string{"PERCH_X_CLIENT_ID=a", "PERCH_X_CLIENT_SECRET_FILE=" + good})
 	if err != nil || got.X.ClientSecret.Reveal() != "canary-1" {
 		t.Errorf("from a file: got %q, %v", got.X.ClientSecret.Reveal(), err)
 	}
 	for _, c := range []struct{ name, env, say string }{
-		{"empty", "PERCH_X_BEARER_FILE=" + empty, "PERCH_X_BEARER_FILE names an empty file"},
-		{"two line breaks", "PERCH_X_BEARER_FILE=" + two, "PERCH_X_BEARER_FILE holds a space, a line break"},
+		{"empty", "PERCH_X_BEARER_FILE=" + empty, "PERCH_X_BEARER_FILE names " + empty + ", which is empty"},
+		{"two line breaks", "PERCH_X_BEARER_FILE=" + two, "PERCH_X_BEARER_FILE names " + two + ", which holds a space, a line break"},
 		{"absent", "PERCH_X_BEARER_FILE=" + filepath.Join(dir, "none"), "PERCH_X_BEARER_FILE cannot be read"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := config.Load([]string{c.env})
+			_, err := load([]string{c.env})
 			if err == nil || !strings.Contains(err.Error(), c.say) {
 				t.Errorf("got %v, want %q", err, c.say)
 			}
 		})
 	}
-	_, err = config.Load([]string{"PERCH_X_BEARER=canary-3", "PERCH_X_BEARER_FILE=" + good})
+	_, err = load([]string{"PERCH_X_BEARER=canary-3", "PERCH_X_BEARER_FILE=" + good})
 	if err == nil || !strings.Contains(err.Error(), "both given") || strings.Contains(err.Error(), "canary") {
 		t.Errorf("both: got %v", err)
 	}
@@ -134,7 +134,7 @@ func TestUnknown(t *testing.T) {
 }
 
 func TestShowHidesSecretsAndForgetsNoSetting(t *testing.T) {
-	got, err := config.Load([]string{
+	got, err := load([]string{
 		"PERCH_ADMIN_TOKEN=canary-canary-canary", "PERCH_X_CLIENT_ID=id", "PERCH_X_CLIENT_SECRET=canary",
 		"PERCH_X_BEARER=canary", "PERCH_X_API_KEY=canary", "PERCH_X_API_SECRET=canary",
 	})
@@ -163,7 +163,7 @@ func TestShowHidesSecretsAndForgetsNoSetting(t *testing.T) {
 }
 
 func TestUnknownFlagIsNoMistakeOfSettings(t *testing.T) {
-	_, err := config.Load(nil, "--no-such-flag")
+	_, err := load(nil, "--no-such-flag")
 	if _, mistakes := errors.AsType[config.Mistakes](err); err == nil || mistakes {
 		t.Errorf("got %v, want kong's own error", err)
 	}

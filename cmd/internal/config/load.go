@@ -58,12 +58,19 @@ func (s *Source) claim(flag *kong.Flag) {
 	}
 }
 
-// describe is a flag's help with its variable.
+// describe is a flag's help with its variable and its default.
 func (s *Source) describe(v *kong.Value) string {
-	if len(s.of[v]) == 0 {
+	var notes []string
+	for _, name := range s.of[v] {
+		notes = append(notes, "$"+name)
+	}
+	if v.Default != "" {
+		notes = append(notes, "default "+v.Default)
+	}
+	if len(notes) == 0 {
 		return v.Help
 	}
-	return v.Help + " ($" + strings.Join(s.of[v], ", $") + ")"
+	return v.Help + " (" + strings.Join(notes, ", ") + ")"
 }
 
 // Validate implements kong.Resolver.
@@ -126,19 +133,32 @@ func (s *Source) Secret(variable, file string) (secret.Text, Mistakes) {
 	case value != "":
 		return checkSecret(variable, value)
 	case file != "":
-		raw, err := os.ReadFile(file) // #nosec G304 -- named by the operator
-		if err != nil {
-			return secret.Text{}, Mistakes{{variable + "_FILE", "cannot be read: " + err.Error()}}
-		}
-		return checkSecret(variable+"_FILE", strings.TrimSuffix(string(raw), "\n"))
+		return SecretFile(variable+"_FILE", file)
 	}
 	return secret.Text{}, nil
 }
 
-func checkSecret(variable, value string) (secret.Text, Mistakes) {
-	if value == "" {
-		return secret.Text{}, Mistakes{{variable, "names an empty file; put the secret in it, or leave the variable out"}}
+// SecretFile returns the secret in the file that the setting names. One line
+// break at its end is not part of it.
+func SecretFile(setting, file string) (secret.Text, Mistakes) {
+	raw, err := os.ReadFile(file) // #nosec G304 -- named by the operator
+	if err != nil {
+		return secret.Text{}, Mistakes{{setting, "cannot be read: " + err.Error()}}
 	}
+	value := strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r")
+	if value == "" {
+		return secret.Text{}, Mistakes{{
+			setting, fmt.Sprintf("names %s, which is empty; put the secret in it, or name another", file),
+		}}
+	}
+	text, mistakes := checkSecret(setting, value)
+	for i := range mistakes {
+		mistakes[i].Say = fmt.Sprintf("names %s, which %s", file, mistakes[i].Say)
+	}
+	return text, mistakes
+}
+
+func checkSecret(variable, value string) (secret.Text, Mistakes) {
 	if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return secret.Text{}, Mistakes{{
 			variable, "holds a space, a line break or another character that no such secret has; copy it anew",
@@ -159,22 +179,4 @@ func (c *Config) secrets() []secretPart {
 		{"PERCH_X_BEARER", c.X.BearerFile, &c.X.Bearer},
 		{"PERCH_X_API_SECRET", c.X.APISecretFile, &c.X.APISecret},
 	}
-}
-
-// Load returns the settings that the variables and flags give. What is wrong
-// with the settings is a Mistakes; an unknown flag is kong's own error.
-func Load(environ []string, args ...string) (Config, error) {
-	var c Config
-	source := From(environ)
-	parser, err := kong.New(&c, append(source.Options(), kong.Name("perch"))...)
-	if err != nil {
-		return Config{}, err
-	}
-	if _, err := parser.Parse(args); err != nil {
-		return Config{}, err
-	}
-	if mistakes := source.Settle(&c); len(mistakes) > 0 {
-		return c, mistakes
-	}
-	return c, nil
 }
