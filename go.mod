@@ -16,6 +16,7 @@ require (
 	github.com/sethvargo/go-limiter v1.1.0
 	github.com/tink-crypto/tink-go/v2 v2.9.0
 	github.com/uptrace/bun v1.3.0
+	github.com/uptrace/bun/dialect/pgdialect v1.3.0
 	github.com/uptrace/bun/dialect/sqlitedialect v1.3.0
 	github.com/valyala/fasthttp v1.77.0
 	golang.org/x/oauth2 v0.37.0

@@ -25,27 +25,27 @@ var shared = sync.OnceValues(launch) //nolint:gochecknoglobals // one server for
 // there is no PostgreSQL the test counts as one of an absent backend.
 func URL(t testing.TB) string {
 	t.Helper()
+	name := "t_" + strings.ToLower(rand.Text())
 	at := os.Getenv("TEST_DATABASE_URL")
-	if at == "" {
-		s, err := shared()
-		if err != nil {
-			conformance.Absent(t, backend, err.Error())
-		}
-		at = s.URL()
+	if at != "" { // what is made elsewhere must be removed there
+		t.Cleanup(func() { run(t, at, "DROP SCHEMA IF EXISTS "+name+" CASCADE") })
+		return schema(t, at, name)
 	}
-	return schema(t, at)
+	s, err := shared()
+	if err != nil {
+		conformance.Absent(t, backend, err.Error())
+	}
+	return schema(t, s.URL(), name)
 }
 
-// schema makes a schema for the test and returns the URL that leads into it.
-func schema(t testing.TB, at string) string {
+// schema makes a schema and returns the URL that leads into it.
+func schema(t testing.TB, at, name string) string {
 	t.Helper()
 	u, err := url.Parse(at)
 	if err != nil {
 		t.Fatal("TEST_DATABASE_URL cannot be read as a URL")
 	}
-	name := "t_" + strings.ToLower(rand.Text())
 	run(t, at, "CREATE SCHEMA "+name)
-	t.Cleanup(func() { run(t, at, "DROP SCHEMA "+name+" CASCADE") })
 	q := u.Query()
 	q.Set("search_path", name)
 	u.RawQuery = q.Encode()

@@ -117,8 +117,9 @@ func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 func (s *Server) begin() error {
 	args := []string{"-c", watchdog, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.dir}
 	for _, setting := range []string{
-		"listen_addresses=", "fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=16MB",
+		"listen_addresses=", "fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB",
 		"logging_collector=off", "log_min_messages=fatal", "autovacuum=off",
+		"wal_level=minimal", "max_wal_senders=0", "checkpoint_timeout=1h", "wal_init_zero=off",
 	} {
 		args = append(args, "-c", setting)
 	}
