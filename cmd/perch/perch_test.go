@@ -107,7 +107,7 @@ func TestMisuse(t *testing.T) {
 		{"keys add --app=a --kind=golden", "--kind"},
 		{"apps change a", "say what to change"},
 		{"apps list --server=perch.example", "PERCH_ADMIN_URL"},
-		{"migrate --store=tape:", "known are memory: and sqlite:PATH"},
+		{"migrate --store=tape:", "known are memory:, sqlite:PATH and postgres://"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			r := perch(t, []string{"PERCH_ADMIN_TOKEN=t"}, "", strings.Fields(c.args)...)
