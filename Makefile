@@ -1,7 +1,7 @@
 # Each target is one line of work; what takes more is a test or a verb of perch.
 
-BACKENDS := memory sqlite chromium
-REQUIRE_BACKENDS ?= chromium
+BACKENDS := memory sqlite postgres chromium
+REQUIRE_BACKENDS ?= chromium,postgres
 PERCH_VERIFIED ?= $(CURDIR)/.cache/verified
 export PERCH_VERIFIED
 

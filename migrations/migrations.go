@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"database/sql/driver"
 	"embed"
 	"encoding/hex"
 	"errors"
@@ -15,21 +16,28 @@ import (
 	"time"
 )
 
-//go:embed sqlite/*.sql
+//go:embed sqlite/*.sql postgres/*.sql
 var embedded embed.FS
 
 // A Schema is the numbered files for one kind of database.
 type Schema struct {
 	files fs.FS
+	dialect
 }
 
 // SQLite returns the schema for SQLite.
-func SQLite() Schema {
-	files, err := fs.Sub(embedded, "sqlite")
+func SQLite() Schema { return Schema{folder("sqlite"), sqlite()} }
+
+// Postgres returns the schema for PostgreSQL, 15 or later. Its tables are in the
+// first schema of the connection's search path.
+func Postgres() Schema { return Schema{folder("postgres"), postgres()} }
+
+func folder(name string) fs.FS {
+	files, err := fs.Sub(embedded, name)
 	if err != nil {
 		panic(err) // the folder is compiled in
 	}
-	return Schema{files}
+	return files
 }
 
 // ErrNewer says that a newer version of Perch has changed the database.
@@ -47,7 +55,7 @@ func (s Schema) Pending(ctx context.Context, db *sql.DB) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	done, err := recorded(ctx, db)
+	done, err := s.recorded(ctx, db)
 	if err != nil {
 		return nil, err
 	}
@@ -65,8 +73,8 @@ func (s Schema) Pending(ctx context.Context, db *sql.DB) ([]string, error) {
 // Apply applies all files that are pending and returns their names. Each is
 // applied and recorded in one transaction, so a file that fails, or a process
 // that dies, leaves the database as it was after the file before. Several may
-// call Apply at once; each file is applied once. Connections of db should wait
-// for locks (busy_timeout).
+// call Apply at once; each file is applied once. Connections to SQLite should
+// wait for locks (busy_timeout).
 func (s Schema) Apply(ctx context.Context, db *sql.DB) (applied []string, err error) {
 	steps, err := s.steps()
 	if err != nil {
@@ -76,9 +84,9 @@ func (s Schema) Apply(ctx context.Context, db *sql.DB) (applied []string, err er
 	if err != nil {
 		return nil, fmt.Errorf("migrations: %w", err)
 	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
+	defer func() { err = errors.Join(err, unlessGone(conn.Close())) }()
 	for {
-		name, err := next(ctx, conn, steps)
+		name, err := s.next(ctx, conn, steps)
 		if err != nil || name == "" {
 			return applied, err
 		}
@@ -87,19 +95,19 @@ func (s Schema) Apply(ctx context.Context, db *sql.DB) (applied []string, err er
 }
 
 // next applies the first file that is pending and returns its name, or "".
-func next(ctx context.Context, conn *sql.Conn, steps []step) (name string, err error) {
-	// Immediate: whoever waits here sees what the one before has recorded.
-	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+func (d dialect) next(ctx context.Context, conn *sql.Conn, steps []step) (name string, err error) {
+	// Whoever waits here sees what the one before has recorded.
+	if _, err := conn.ExecContext(ctx, d.begin); err != nil {
 		return "", fmt.Errorf("migrations: %w", err)
 	}
 	defer func() {
 		if err != nil || name == "" {
 			// The caller may have left; the transaction must not stay open.
 			_, failed := conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-			err = errors.Join(err, failed)
+			err = errors.Join(err, unlessGone(failed))
 		}
 	}()
-	done, err := recorded(ctx, conn)
+	done, err := d.recorded(ctx, conn)
 	if err != nil {
 		return "", err
 	}
@@ -107,24 +115,32 @@ func next(ctx context.Context, conn *sql.Conn, steps []step) (name string, err e
 	if err != nil || len(left) == 0 {
 		return "", err
 	}
-	if err := perform(ctx, conn, left[0]); err != nil {
+	if err := d.perform(ctx, conn, left[0]); err != nil {
 		return "", fmt.Errorf("migration %s: %w", left[0].name, err)
 	}
 	return left[0].name, nil
 }
 
+// unlessGone is err, unless it says that the connection is closed already: with
+// it, the database has ended the transaction.
+func unlessGone(err error) error {
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) {
+		return nil
+	}
+	return err
+}
+
 // perform applies and records one step and ends the transaction.
-func perform(ctx context.Context, conn *sql.Conn, st step) error {
+func (d dialect) perform(ctx context.Context, conn *sql.Conn, st step) error {
 	const table = `CREATE TABLE IF NOT EXISTS perch_migrations (
 		name TEXT NOT NULL PRIMARY KEY, checksum TEXT NOT NULL, applied BIGINT NOT NULL)`
-	const record = `INSERT INTO perch_migrations (name, checksum, applied) VALUES (?, ?, ?)`
 	if _, err := conn.ExecContext(ctx, table); err != nil {
 		return err
 	}
 	if _, err := conn.ExecContext(ctx, st.sql); err != nil {
 		return err
 	}
-	if _, err := conn.ExecContext(ctx, record, st.name, st.checksum, time.Now().UnixMicro()); err != nil {
+	if _, err := conn.ExecContext(ctx, d.record, st.name, st.checksum, time.Now().UnixMicro()); err != nil {
 		return err
 	}
 	_, err := conn.ExecContext(ctx, "COMMIT")
@@ -170,8 +186,8 @@ type querier interface {
 }
 
 // recorded returns the names and checksums of what has been applied, in order.
-func recorded(ctx context.Context, db querier) ([]step, error) {
-	exists, err := query(ctx, db, `SELECT name, '' FROM sqlite_master WHERE type = 'table' AND name = 'perch_migrations'`)
+func (d dialect) recorded(ctx context.Context, db querier) ([]step, error) {
+	exists, err := query(ctx, db, d.exists)
 	if err != nil || len(exists) == 0 {
 		return nil, err
 	}

@@ -11,42 +11,74 @@ import (
 	"testing"
 	"testing/fstest"
 
-	_ "modernc.org/sqlite" // the database the files are for
+	_ "github.com/jackc/pgx/v5/stdlib" // the databases the files are for
+	_ "modernc.org/sqlite"
+
+	"perch/ports/conformance"
+	"perch/ports/conformance/pgtest"
 )
 
-// handle opens the file as a process of its own would.
-func handle(t *testing.T, file string) *sql.DB {
-	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+file+"?_busy_timeout=5000&_journal_mode=WAL&_txlock=immediate")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return db
+// A database is one kind of database that migrations are for.
+type database struct {
+	name   string
+	schema Schema
+	// fresh makes an empty one and returns how a process of its own opens it.
+	fresh  func(t *testing.T) (driver, dsn string)
+	tables string // gives the names of all tables
 }
 
-func fresh(t *testing.T) *sql.DB {
-	t.Helper()
-	return handle(t, filepath.Join(t.TempDir(), "perch.db"))
+func databases() []database {
+	return []database{
+		{"sqlite", SQLite(), func(t *testing.T) (string, string) {
+			file := filepath.Join(t.TempDir(), "perch.db")
+			return "sqlite", "file:" + file + "?_busy_timeout=5000&_journal_mode=WAL&_txlock=immediate"
+		}, "SELECT name, '' FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"},
+		{"postgres", Postgres(), func(t *testing.T) (string, string) {
+			return "pgx", pgtest.URL(t) + "&default_query_exec_mode=exec"
+		}, "SELECT table_name, '' FROM information_schema.tables WHERE table_schema = current_schema() ORDER BY 1"},
+	}
+}
+
+// everywhere runs the test on an empty database of each kind. open opens that
+// database as a process of its own would.
+func everywhere(t *testing.T, test func(t *testing.T, d database, open func() *sql.DB)) {
+	for _, d := range databases() {
+		t.Run(d.name, func(t *testing.T) {
+			conformance.Verified(t, d.name)
+			test(t, d, d.opener(t))
+		})
+	}
+}
+
+// opener makes an empty database and returns what opens it.
+func (d database) opener(t *testing.T) (open func() *sql.DB) {
+	driver, dsn := d.fresh(t)
+	return func() *sql.DB {
+		db, err := sql.Open(driver, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := db.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+		return db
+	}
 }
 
 // numbered returns a schema with a file for each text.
-func numbered(texts ...string) Schema {
+func (d database) numbered(texts ...string) Schema {
 	files := fstest.MapFS{}
 	for i, text := range texts {
 		files["000"+string(rune('1'+i))+"_step.sql"] = &fstest.MapFile{Data: []byte(text)}
 	}
-	return Schema{files}
+	return Schema{files, d.schema.dialect}
 }
 
-func tables(t *testing.T, db *sql.DB) []string {
+func (d database) names(t *testing.T, db *sql.DB) []string {
 	t.Helper()
-	found, err := query(t.Context(), db,
-		"SELECT name, '' FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name")
+	found, err := query(t.Context(), db, d.tables)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,21 +96,23 @@ func wantApplied(t *testing.T, s Schema, db *sql.DB, want ...string) {
 	}
 }
 
-func TestFreshAndTwice(t *testing.T) {
-	db := fresh(t)
-	s := SQLite()
+func TestFreshAndTwice(t *testing.T) { everywhere(t, freshAndTwice) }
+
+func freshAndTwice(t *testing.T, d database, open func() *sql.DB) {
+	db := open()
+	s := d.schema
 	pending, err := s.Pending(t.Context(), db)
 	if err != nil || len(pending) == 0 || pending[0] != "0001_init.sql" {
 		t.Fatalf("Pending on a fresh database: got %q, %v", pending, err)
 	}
-	if got := tables(t, db); len(got) != 0 {
+	if got := d.names(t, db); len(got) != 0 {
 		t.Errorf("Pending made tables: %q", got)
 	}
 	wantApplied(t, s, db, pending...)
 	for _, name := range []string{
 		"grants", "applications", "api_keys", "xapps", "authorizations", "codes", "sessions", "signing_keys", "quotas",
 	} {
-		if !slices.Contains(tables(t, db), name) {
+		if !slices.Contains(d.names(t, db), name) {
 			t.Errorf("there is no table %s", name)
 		}
 	}
@@ -88,27 +122,16 @@ func TestFreshAndTwice(t *testing.T) {
 	}
 }
 
-func TestColumnsAreTextAndWholeNumbers(t *testing.T) {
-	db := fresh(t)
-	if _, err := SQLite().Apply(t.Context(), db); err != nil {
-		t.Fatal(err)
-	}
-	odd, err := query(t.Context(), db, `SELECT m.name || '.' || c.name, c.type
-		FROM sqlite_master m, pragma_table_info(m.name) c
-		WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND (c.type NOT IN ('TEXT', 'BIGINT') OR c."notnull" = 0)`)
-	if err != nil || len(odd) != 0 {
-		t.Errorf("columns of other types, or that may be NULL: %v, %v", odd, err)
-	}
-}
+func TestTwoAtOnce(t *testing.T) { everywhere(t, twoAtOnce) }
 
-func TestTwoAtOnce(t *testing.T) {
+func twoAtOnce(t *testing.T, d database, open func() *sql.DB) {
 	texts := make([]string, 9)
 	for i := range texts {
 		// Applied twice, each of them fails.
 		texts[i] = "CREATE TABLE t" + string(rune('1'+i)) + " (id TEXT); INSERT INTO t1 VALUES ('x');"
 	}
-	s, file := numbered(texts...), filepath.Join(t.TempDir(), "perch.db")
-	handles := []*sql.DB{handle(t, file), handle(t, file)}
+	s := d.numbered(texts...)
+	handles := []*sql.DB{open(), open()}
 	for _, db := range handles {
 		if err := db.PingContext(t.Context()); err != nil {
 			t.Fatal(err)
@@ -134,70 +157,78 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 }
 
-func TestAFileThatFailsLeavesNothing(t *testing.T) {
-	db := fresh(t)
-	bad := numbered(
+func TestAFileThatFailsLeavesNothing(t *testing.T) { everywhere(t, aFileThatFailsLeavesNothing) }
+
+func aFileThatFailsLeavesNothing(t *testing.T, d database, open func() *sql.DB) {
+	db := open()
+	bad := d.numbered(
 		"CREATE TABLE a (id TEXT)", "CREATE TABLE b (id TEXT); CREATE TABLE a (id TEXT)", "CREATE TABLE c (id TEXT)")
 	applied, err := bad.Apply(t.Context(), db)
 	if err == nil || !slices.Equal(applied, []string{"0001_step.sql"}) || !strings.Contains(err.Error(), "0002_step.sql") {
 		t.Errorf("Apply: got %q, %v; want the first file, and an error that names the second", applied, err)
 	}
-	if got := tables(t, db); !slices.Equal(got, []string{"a", "perch_migrations"}) {
+	if got := d.names(t, db); !slices.Equal(got, []string{"a", "perch_migrations"}) {
 		t.Errorf("tables after the failure: %q", got)
 	}
-	good := numbered("CREATE TABLE a (id TEXT)", "CREATE TABLE b (id TEXT)", "CREATE TABLE c (id TEXT)")
+	good := d.numbered("CREATE TABLE a (id TEXT)", "CREATE TABLE b (id TEXT)", "CREATE TABLE c (id TEXT)")
 	wantApplied(t, good, db, "0002_step.sql", "0003_step.sql")
 }
 
-func TestACancelledApplyLeavesNothing(t *testing.T) {
-	db := fresh(t)
+func TestACancelledApplyLeavesNothing(t *testing.T) { everywhere(t, aCancelledApplyLeavesNothing) }
+
+func aCancelledApplyLeavesNothing(t *testing.T, d database, open func() *sql.DB) {
+	db := open()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := SQLite().Apply(ctx, db); !errors.Is(err, context.Canceled) {
+	if _, err := d.schema.Apply(ctx, db); !errors.Is(err, context.Canceled) {
 		t.Errorf("Apply with a cancelled context: got error %v", err)
 	}
-	if got := tables(t, db); len(got) != 0 {
+	if got := d.names(t, db); len(got) != 0 {
 		t.Errorf("it left tables: %q", got)
 	}
-	wantApplied(t, SQLite(), db, "0001_init.sql")
+	wantApplied(t, d.schema, db, "0001_init.sql")
 }
 
-func TestRefused(t *testing.T) {
+func TestRefused(t *testing.T) { everywhere(t, refused) }
+
+func refused(t *testing.T, d database, _ func() *sql.DB) {
 	one, two, other := "CREATE TABLE a (id TEXT)", "CREATE TABLE b (id TEXT)", "CREATE TABLE z (id TEXT)"
 	for _, c := range []struct {
 		name    string
 		was, is Schema
 		want    error
 	}{
-		{"a newer database", numbered(one, two), numbered(one), ErrNewer},
-		{"a changed file", numbered(one, two), numbered(one, other), ErrChanged},
-		{"a changed first file, with more to come", numbered(one), numbered(other, two), ErrChanged},
-		{"a file in another's place", numbered(one), Schema{fstest.MapFS{
+		{"a newer database", d.numbered(one, two), d.numbered(one), ErrNewer},
+		{"a changed file", d.numbered(one, two), d.numbered(one, other), ErrChanged},
+		{"a changed first file, with more to come", d.numbered(one), d.numbered(other, two), ErrChanged},
+		{"a file in another's place", d.numbered(one), Schema{fstest.MapFS{
 			"0001_other.sql": &fstest.MapFile{Data: []byte(one)},
-		}}, ErrChanged},
+		}, d.schema.dialect}, ErrChanged},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			db := fresh(t)
+			db := d.opener(t)()
 			if _, err := c.was.Apply(t.Context(), db); err != nil {
 				t.Fatal(err)
 			}
-			before := tables(t, db)
+			before := d.names(t, db)
 			if applied, err := c.is.Apply(t.Context(), db); !errors.Is(err, c.want) || len(applied) != 0 {
 				t.Errorf("Apply: got %q, %v; want error %v", applied, err, c.want)
 			}
 			if _, err := c.is.Pending(t.Context(), db); !errors.Is(err, c.want) {
 				t.Errorf("Pending: got error %v, want %v", err, c.want)
 			}
-			if after := tables(t, db); !slices.Equal(before, after) {
+			if after := d.names(t, db); !slices.Equal(before, after) {
 				t.Errorf("tables were %q and are %q", before, after)
 			}
 		})
 	}
 }
 
-func TestTimeAndChecksumAreRecorded(t *testing.T) {
-	db := fresh(t)
-	wantApplied(t, numbered("CREATE TABLE a (id TEXT)"), db, "0001_step.sql")
+func TestTimeAndChecksumAreRecorded(t *testing.T) { everywhere(t, timeAndChecksumAreRecorded) }
+
+func timeAndChecksumAreRecorded(t *testing.T, d database, open func() *sql.DB) {
+	db := open()
+	wantApplied(t, d.numbered("CREATE TABLE a (id TEXT)"), db, "0001_step.sql")
 	var checksum string
 	var applied int64
 	row := db.QueryRowContext(t.Context(), "SELECT checksum, applied FROM perch_migrations WHERE name = '0001_step.sql'")

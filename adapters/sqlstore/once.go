@@ -112,6 +112,8 @@ func (s *Codes) Take(ctx context.Context, digest string) (session.Code, error) {
 	if err != nil {
 		return session.Code{}, err
 	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	n, err := affected(ctx)(s.rows.writes.NewUpdate().Model((*codeRow)(nil)).
 		Set("taken = 1").Where("digest = ? AND taken = 0", digest).Exec(ctx))
 	switch {

@@ -45,6 +45,8 @@ func (s *Sessions) EndAll(ctx context.Context, grant oauth.GrantID, now time.Tim
 	if !fit(grant) {
 		return 0, ctx.Err()
 	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	// The version counts this change too, or a swap from before it would undo it.
 	return affected(ctx)(s.rows.writes.NewUpdate().Model((*sessionRow)(nil)).
 		Set("revoked = ?", micros(now)).Set("version = version + 1").

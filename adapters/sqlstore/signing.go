@@ -34,6 +34,8 @@ func (s *SigningKeys) Add(ctx context.Context, k ports.SigningKey) error {
 	if !storable(row) {
 		return unstorable()
 	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	res, err := s.rows.writes.ExecContext(ctx, statement, row.ID, row.Private, row.Created, row.Retires, row.Retires)
 	if collides(err) {
 		return taken("signing key")
@@ -46,6 +48,8 @@ func (s *SigningKeys) Add(ctx context.Context, k ports.SigningKey) error {
 }
 
 func (s *SigningKeys) List(ctx context.Context) ([]ports.SigningKey, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	var rows []signingRow
 	if err := s.rows.reads.NewSelect().Model(&rows).OrderBy("number", bun.OrderDesc).Scan(ctx); err != nil {
 		return nil, unavailable(ctx, err)

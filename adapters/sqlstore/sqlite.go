@@ -18,6 +18,9 @@ import (
 // readers is how many may read at the same time. SQLite has one writer.
 const readers = 4
 
+// sqliteWords is for a database with one writer at a time.
+func sqliteWords() words { return words{clock: "CAST(unixepoch('subsec') * 1000000 AS BIGINT)"} }
+
 func openSQLite(ctx context.Context, path string) (*Store, error) {
 	switch {
 	case path == "", path == ":memory:":
@@ -32,7 +35,7 @@ func openSQLite(ctx context.Context, path string) (*Store, error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
-	s := &Store{}
+	s := &Store{words: sqliteWords()}
 	for _, c := range []struct {
 		db     **bun.DB
 		conns  int
@@ -81,8 +84,8 @@ func connect(ctx context.Context, path string, conns int, option string) (*bun.D
 	return bun.NewDB(db, sqlitedialect.New()), nil
 }
 
-// collides reports whether err says that a row with the same key is there.
-func collides(err error) bool {
+// collidesSQLite reports whether err says that a row with the same key is there.
+func collidesSQLite(err error) bool {
 	e, ok := errors.AsType[*sqlite.Error](err)
 	return ok && (e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY || e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE)
 }

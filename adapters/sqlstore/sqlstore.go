@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/uptrace/bun"
 
@@ -26,23 +27,41 @@ type Store struct {
 	writes *bun.DB
 	counts *bun.DB // of calls: may be forgotten when the machine loses power
 
+	words words
 	quota *Quota
+}
+
+// words are what statements cannot have in common.
+type words struct {
+	clock string // the database's time in microseconds
+	claim string // after a selection: rows that somebody else works on are left out
 }
 
 var _ ports.Pinger = (*Store)(nil)
 
-// Open opens the database that dsn names, as "sqlite:/var/lib/perch/perch.db".
-// The file is made, for its owner's eyes only, if there is none.
-func Open(ctx context.Context, dsn string) (*Store, error) {
-	scheme, rest, _ := strings.Cut(dsn, ":")
-	if scheme != "sqlite" {
-		return nil, fmt.Errorf("%q is not a store of this kind; write sqlite:PATH", scheme)
+// Open opens the database that dsn names: "sqlite:/var/lib/perch/perch.db", whose
+// file is made, for its owner's eyes only, if there is none; or
+// "postgres://perch:PASSWORD@db.example/perch", which must be there.
+//
+// PostgreSQL on another machine is spoken to in TLS and must prove who it is,
+// unless the URL says sslmode=require, verify-ca or disable. Statements need
+// PostgreSQL 15 or later; a pooler before it must pool by session. Errors do not
+// show what is in the URL of PostgreSQL but the host and the database.
+func Open(ctx context.Context, dsn string) (s *Store, err error) {
+	switch scheme, rest, _ := strings.Cut(dsn, ":"); scheme {
+	case "sqlite":
+		if s, err = openSQLite(ctx, rest); err != nil {
+			err = fmt.Errorf("open %s: %w", dsn, err)
+		}
+	case "postgres", "postgresql":
+		s, err = openPostgres(ctx, dsn)
+	default:
+		err = fmt.Errorf("%q is not a store of this kind; write sqlite:PATH or postgres://HOST/DATABASE", scheme)
 	}
-	s, err := openSQLite(ctx, rest)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", dsn, err)
+		return nil, err
 	}
-	s.quota = &Quota{db: s.counts}
+	s.quota = &Quota{db: s.counts, words: s.words}
 	return s, nil
 }
 
@@ -88,6 +107,17 @@ func (s *Store) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// patience bounds each statement whose context has no sooner end. A server that
+// has fallen silent would otherwise hold it for as long as the network hopes.
+const patience = 10 * time.Second
+
+func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, patience)
+}
+
+// collides reports whether err says that a row with the same key is there.
+func collides(err error) bool { return collidesSQLite(err) || collidesPostgres(err) }
 
 func missing(noun string) error { return fault.New(fault.NotFound, "there is no such %s", noun) }
 

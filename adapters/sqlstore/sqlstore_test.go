@@ -8,12 +8,37 @@ import (
 	"perch/migrations"
 	"perch/ports"
 	"perch/ports/conformance"
+	"perch/ports/conformance/pgtest"
 )
 
-// open returns a store over the SQLite file, with the schema up to date.
-func open(t *testing.T, file string) *sqlstore.Store {
+// A database is one kind of database that stores are kept in.
+type database struct {
+	name   string
+	schema migrations.Schema
+	dsn    func(t *testing.T) string // of an empty one
+}
+
+func databases() []database {
+	return []database{
+		{"sqlite", migrations.SQLite(), func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "perch.db") }},
+		{"postgres", migrations.Postgres(), func(t *testing.T) string { return pgtest.URL(t) }},
+	}
+}
+
+// everywhere runs the test on each kind of database.
+func everywhere(t *testing.T, test func(t *testing.T, d database)) {
+	for _, d := range databases() {
+		t.Run(d.name, func(t *testing.T) {
+			conformance.Verified(t, d.name)
+			test(t, d)
+		})
+	}
+}
+
+// open returns a store over the database, with the schema up to date.
+func (d database) open(t *testing.T, dsn string) *sqlstore.Store {
 	t.Helper()
-	s, err := sqlstore.Open(t.Context(), "sqlite:"+file)
+	s, err := sqlstore.Open(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,20 +47,36 @@ func open(t *testing.T, file string) *sqlstore.Store {
 			t.Error(err)
 		}
 	})
-	if _, err := migrations.SQLite().Apply(t.Context(), s.DB()); err != nil {
+	if _, err := d.schema.Apply(t.Context(), s.DB()); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
 // fresh returns an empty store.
-func fresh(t *testing.T) *sqlstore.Store {
+func (d database) fresh(t *testing.T) *sqlstore.Store {
 	t.Helper()
-	return open(t, filepath.Join(t.TempDir(), "perch.db"))
+	return d.open(t, d.dsn(t))
 }
 
-func TestConformanceSQLite(t *testing.T) {
-	conformance.Verified(t, "sqlite")
+func TestConformance(t *testing.T) { everywhere(t, conforms) }
+
+// conforms empties one database for each check, which takes less time than
+// making one.
+func conforms(t *testing.T, d database) {
+	dsn := d.dsn(t)
+	fresh := func(t *testing.T) *sqlstore.Store {
+		t.Helper()
+		s := d.open(t, dsn)
+		for _, table := range []string{
+			"grants", "applications", "api_keys", "xapps", "authorizations", "codes", "sessions", "signing_keys", "quotas",
+		} {
+			if _, err := s.DB().Exec("DELETE FROM " + table); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return s
+	}
 	t.Run("TokenVault", func(t *testing.T) {
 		conformance.TokenVault(t, func(t *testing.T) ports.TokenVault { return fresh(t).Vault() })
 	})

@@ -27,6 +27,8 @@ func (t table[R, V]) insert(ctx context.Context, v V) (V, error) {
 	if !storable(row) {
 		return none, unstorable()
 	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	switch _, err := t.writes.NewInsert().Model(row).Exec(ctx); {
 	case collides(err):
 		return none, taken(t.noun)
@@ -43,6 +45,8 @@ func (t table[R, V]) get(ctx context.Context, where string, args ...any) (V, err
 	if !fit(args...) {
 		return none, missing(t.noun)
 	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	row := new(R)
 	switch err := t.reads.NewSelect().Model(row).Where(where, args...).Limit(1).Scan(ctx); {
 	case errors.Is(err, sql.ErrNoRows):
@@ -64,6 +68,8 @@ func (t table[R, V]) swap(ctx context.Context, id any, version int64, next V) (V
 	case !storable(row):
 		return none, unstorable()
 	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	n, err := affected(ctx)(t.writes.NewUpdate().Model(row).ExcludeColumn(t.fixed...).
 		Where("? = ?", bun.Ident(t.key), id).Where("version = ?", version).Exec(ctx))
 	switch {
@@ -84,6 +90,8 @@ func (t table[R, V]) list(ctx context.Context, after any, n int, app string) ([]
 	if n < 1 || !fit(after, app) {
 		return nil, ctx.Err()
 	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	var rows []R
 	q := t.reads.NewSelect().Model(&rows).Where("? > ?", bun.Ident(t.key), after).
 		OrderBy(t.key, bun.OrderAsc).Limit(int64(n))
@@ -109,6 +117,8 @@ func (t table[R, V]) remove(ctx context.Context, where string, args ...any) (int
 	if !fit(args...) {
 		return 0, ctx.Err()
 	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
 	return affected(ctx)(t.writes.NewDelete().Model((*R)(nil)).Where(where, args...).Exec(ctx))
 }
 

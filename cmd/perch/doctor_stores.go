@@ -42,7 +42,7 @@ func (e *exam) stores(ctx context.Context) {
 			e.signing(ctx, s.SigningKeys())
 		}
 		if err := s.Close(); err != nil {
-			e.add(doubtful, "store", "%s did not close: %v", store, err)
+			e.add(doubtful, "store", "%s did not close: %v", config.Shown(store), err)
 		}
 	}
 }
@@ -51,29 +51,25 @@ func (e *exam) stores(ctx context.Context) {
 func (e *exam) open(ctx context.Context, store string) *sqlstore.Store {
 	const about = "store"
 	kind, path := config.Backend(store)
-	if kind == "memory" {
+	switch {
+	case kind == "memory":
 		e.add(doubtful, about, "memory: keeps nothing; users must connect again after each start")
 		return nil
-	}
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		e.folder(store, filepath.Dir(path))
+	case kind == "sqlite" && !e.file(store, path):
 		return nil
-	case err != nil:
-		e.add(broken, about, "%s cannot be opened: %v", store, err)
-		return nil
-	case info.Mode().Perm()&0o077 != 0:
-		e.add(doubtful, about, "%s can be read by others (mode %04o); run: chmod 600 %s", store, info.Mode().Perm(), path)
 	}
+	shown := config.Shown(store)
 	pending, err := wiring.Migrate(ctx, config.Config{Store: store}.Settled(), true)
 	if err != nil {
 		e.add(broken, about, "%v", err)
 		return nil
 	}
 	if len(pending) > 0 {
-		e.add(doubtful, about, "%s: %s to be applied; perch migrate or the next perch serve does it",
-			store, strings.Join(pending, ", "))
+		who := "perch migrate or the next perch serve does it"
+		if kind == config.Postgres && !e.cfg.Migrate {
+			who = "run perch migrate, or perch serve does not start"
+		}
+		e.add(doubtful, about, "%s: %s to be applied; %s", shown, strings.Join(pending, ", "), who)
 		return nil
 	}
 	s, err := sqlstore.Open(ctx, store)
@@ -81,8 +77,24 @@ func (e *exam) open(ctx context.Context, store string) *sqlstore.Store {
 		e.add(broken, about, "%v", err)
 		return nil
 	}
-	e.add(fine, about, "%s opens and is up to date", store)
+	e.add(fine, about, "%s opens and is up to date", shown)
 	return s
+}
+
+// file looks at the file of a store and reports whether it can be opened.
+func (e *exam) file(store, path string) bool {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.folder(store, filepath.Dir(path))
+		return false
+	case err != nil:
+		e.add(broken, "store", "%s cannot be opened: %v", store, err)
+		return false
+	case info.Mode().Perm()&0o077 != 0:
+		e.add(doubtful, "store", "%s can be read by others (mode %04o); run: chmod 600 %s", store, info.Mode().Perm(), path)
+	}
+	return true
 }
 
 // folder looks at where a store that is not there yet would be made.

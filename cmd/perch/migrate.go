@@ -11,7 +11,7 @@ import (
 )
 
 type migrateVerb struct {
-	Store  string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept."`
+	Store  string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept: sqlite:PATH or postgres://USER@HOST/DATABASE."`
 	Vault  string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
 	Quota  string `env:"PERCH_QUOTA" placeholder:"URL" help:"Where calls are counted, if elsewhere than the rest."`
 	DryRun bool   `help:"Say what would be done, and do nothing."`
@@ -44,13 +44,16 @@ func stores(cfg config.Config) []string {
 
 func (v migrateVerb) migrate(ctx context.Context, p *program, store string) error {
 	kind, path := config.Backend(store)
-	if kind == "memory" {
-		p.say("%s needs no schema\n", store)
+	shown := config.Shown(store)
+	switch kind {
+	case "memory":
+		p.say("%s needs no schema\n", shown)
 		return nil
-	}
-	if _, err := os.Stat(path); v.DryRun && errors.Is(err, fs.ErrNotExist) {
-		p.say("%s does not exist yet; it would be made with its whole schema\n", store)
-		return nil
+	case "sqlite":
+		if _, err := os.Stat(path); v.DryRun && errors.Is(err, fs.ErrNotExist) {
+			p.say("%s does not exist yet; it would be made with its whole schema\n", shown)
+			return nil
+		}
 	}
 	say := "applied"
 	if v.DryRun {
@@ -58,10 +61,10 @@ func (v migrateVerb) migrate(ctx context.Context, p *program, store string) erro
 	}
 	names, err := wiring.Migrate(ctx, config.Config{Store: store}.Settled(), v.DryRun)
 	for _, name := range names {
-		p.say("%s: %s %s\n", store, say, name)
+		p.say("%s: %s %s\n", shown, say, name)
 	}
 	if len(names) == 0 && err == nil {
-		p.say("%s is up to date\n", store)
+		p.say("%s is up to date\n", shown)
 	}
 	return err
 }

@@ -42,7 +42,7 @@ func note(path, name string) error {
 // Absent skips the test because the named backend is not there, and says so
 // loudly. Where REQUIRE_BACKENDS, a list separated by commas, has the name, the
 // test fails instead.
-func Absent(t *testing.T, name, why string) {
+func Absent(t testing.TB, name, why string) {
 	t.Helper()
 	if required(os.Getenv("REQUIRE_BACKENDS"), name) {
 		t.Fatalf("%s: NOT VERIFIED, but REQUIRE_BACKENDS names it: %s", name, why)

@@ -106,36 +106,6 @@ func everyAddress(c Config) Mistakes {
 		"this machine; give the URL that browsers use, as https://perch.example", c.Listen)}}
 }
 
-// CheckStores returns what is wrong with the settings of stores alone.
-func (c Config) CheckStores() (m Mistakes) {
-	m = append(m, checkStore("PERCH_STORE", c.Store)...)
-	if c.Vault != c.Store {
-		m = append(m, checkStore("PERCH_VAULT", c.Vault)...)
-	}
-	if c.Quota != c.Store {
-		m = append(m, checkStore("PERCH_QUOTA", c.Quota)...)
-	}
-	return m
-}
-
-// checkStore does not show the URL, because it may hold a password.
-func checkStore(variable, store string) Mistakes {
-	switch kind, place := Backend(store); {
-	case kind == "memory" && place == "":
-		return nil
-	case kind == "memory":
-		return Mistakes{{variable, "is memory: with something after the colon; write memory: alone"}}
-	case kind == "sqlite" && place != "" && place != ":memory:":
-		return nil
-	case kind == "sqlite":
-		return Mistakes{{variable, "is sqlite: without a file; write sqlite:./perch.db, or memory: to keep nothing"}}
-	case kind == "":
-		return Mistakes{{variable, "names no kind of store; write memory: or sqlite:PATH"}}
-	default:
-		return Mistakes{{variable, fmt.Sprintf("names the unknown store %q; known are memory: and sqlite:PATH", kind)}}
-	}
-}
-
 func (c Config) checkX() (m Mistakes) {
 	if c.X.ClientID == "" && !c.X.ClientSecret.Empty() {
 		m = append(m, Mistake{"PERCH_X_CLIENT_ID", "is not set, though the client secret is; X shows both together"})

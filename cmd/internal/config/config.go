@@ -31,13 +31,18 @@ type Config struct {
 	// stays empty where it follows from a port that is still to be chosen.
 	PublicURL string `env:"PERCH_PUBLIC_URL" placeholder:"URL" help:"How browsers reach Perch: https://host. Without it, http:// and the address Perch listens on."`
 
-	// Store names the backend that everything is kept in: memory: or sqlite:PATH.
-	Store string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept: sqlite:PATH, or memory: until Perch ends."`
+	// Store names the backend that everything is kept in: memory:, sqlite:PATH or
+	// the URL of PostgreSQL, which may hold a password: show it by Shown alone.
+	Store string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept: sqlite:PATH, postgres://USER@HOST/DATABASE, or memory: until Perch ends. Keep a password out of the flag: use the variable, PGPASSWORD or PGPASSFILE. TLS is required unless PostgreSQL is on this machine or the URL says sslmode=disable."`
 
 	// Vault names the backend for grants, Quota the one for our own limits.
 	// Once loaded they are never empty.
 	Vault string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
 	Quota string `env:"PERCH_QUOTA" placeholder:"URL" help:"Where calls are counted, if elsewhere than the rest."`
+
+	// Migrate has Perch bring PostgreSQL's schema up to date at its start. For
+	// SQLite it always does.
+	Migrate bool `env:"PERCH_MIGRATE" help:"Bring the schema of PostgreSQL up to date at the start; otherwise perch migrate does."`
 
 	// KeysetFile holds the keys that seal what is stored. Empty once loaded
 	// means keys that live as long as the process, for stores that do too.
@@ -86,16 +91,6 @@ type X struct {
 
 // Callback is the URL to register at X: where X sends browsers back to.
 func (c Config) Callback() string { return c.PublicURL + "/oauth/callback" }
-
-// Backend splits a store's URL into the name of its kind and its place:
-// sqlite:./perch.db is sqlite in ./perch.db.
-func Backend(store string) (kind, place string) {
-	kind, place, found := strings.Cut(store, ":")
-	if !found {
-		return "", store
-	}
-	return kind, place
-}
 
 // Settled returns the settings with what follows from others filled in.
 func (c Config) Settled() Config {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"perch/adapters/memory"
 	"perch/adapters/sqlstore"
@@ -47,14 +48,14 @@ type Backend struct {
 	Ping ports.Pinger
 }
 
-// openStores opens the backends that the settings name, each once, and brings
-// the schema of an embedded one up to date.
+// openStores opens the backends that the settings name, each once. The schema of
+// an embedded one it brings up to date.
 func openStores(ctx context.Context, cfg config.Config, log *slog.Logger) (Stores, func(), error) {
 	opened := map[string]backend{}
 	shut := func() {
 		for url, b := range opened {
 			if err := b.Close(); err != nil {
-				log.Error("closing a store", "store", url, "error", err)
+				log.Error("closing a store", "store", config.Shown(url), "error", err)
 			}
 		}
 	}
@@ -62,7 +63,7 @@ func openStores(ctx context.Context, cfg config.Config, log *slog.Logger) (Store
 		if opened[url] != nil {
 			continue
 		}
-		b, err := openBackend(ctx, url, log)
+		b, err := openBackend(ctx, url, cfg, log)
 		if err != nil {
 			shut()
 			return Stores{}, nil, err
@@ -80,26 +81,45 @@ func openStores(ctx context.Context, cfg config.Config, log *slog.Logger) (Store
 	return s, shut, nil
 }
 
-func openBackend(ctx context.Context, url string, log *slog.Logger) (backend, error) {
-	switch kind, _ := config.Backend(url); kind {
-	case "memory":
+func openBackend(ctx context.Context, url string, cfg config.Config, log *slog.Logger) (backend, error) {
+	kind, _ := config.Backend(url)
+	if kind == "memory" {
 		return memory.Open(), nil
-	case "sqlite":
-		s, err := sqlstore.Open(ctx, url)
-		if err != nil {
-			return nil, err
-		}
-		applied, err := migrations.SQLite().Apply(ctx, s.DB())
-		for _, name := range applied {
-			log.Info("migrated the store", "store", url, "migration", name)
-		}
-		if err != nil {
-			return nil, errors.Join(err, s.Close())
-		}
-		return s, nil
-	default:
-		return nil, fmt.Errorf("store %q is unknown; use memory: or sqlite:PATH", url)
 	}
+	s, err := sqlstore.Open(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	if err := prepare(ctx, s, url, cfg.Migrate, log); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// prepare brings a schema up to date. That of a database which others depend on
+// too is left alone, unless the operator wants it otherwise.
+func prepare(ctx context.Context, s *sqlstore.Store, url string, wanted bool, log *slog.Logger) error {
+	if kind, _ := config.Backend(url); kind == config.Postgres && !wanted {
+		pending, err := schema(url).Pending(ctx, s.DB())
+		if err == nil && len(pending) > 0 {
+			err = fmt.Errorf("%s lacks %s; run perch migrate, or start with --migrate (PERCH_MIGRATE=true)",
+				config.Shown(url), strings.Join(pending, ", "))
+		}
+		return err
+	}
+	applied, err := schema(url).Apply(ctx, s.DB())
+	for _, name := range applied {
+		log.Info("migrated the store", "store", config.Shown(url), "migration", name)
+	}
+	return err
+}
+
+// schema is the one for the store.
+func schema(url string) migrations.Schema {
+	if kind, _ := config.Backend(url); kind == config.Postgres {
+		return migrations.Postgres()
+	}
+	return migrations.SQLite()
 }
 
 // Migrate brings the schemas of the settings' stores up to date and returns
@@ -108,13 +128,13 @@ func Migrate(ctx context.Context, cfg config.Config, dry bool) (names []string, 
 	urls := []string{cfg.Store, cfg.Vault, cfg.Quota}
 	slices.Sort(urls)
 	for _, url := range slices.Compact(urls) {
-		if kind, _ := config.Backend(url); kind != "sqlite" {
+		if kind, _ := config.Backend(url); kind == "memory" {
 			continue
 		}
 		more, err := migrate(ctx, url, dry)
 		names = append(names, more...)
 		if err != nil {
-			return names, fmt.Errorf("%s: %w", url, err)
+			return names, fmt.Errorf("%s: %w", config.Shown(url), err)
 		}
 	}
 	return names, nil
@@ -127,7 +147,7 @@ func migrate(ctx context.Context, url string, dry bool) (names []string, err err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	if dry {
-		return migrations.SQLite().Pending(ctx, s.DB())
+		return schema(url).Pending(ctx, s.DB())
 	}
-	return migrations.SQLite().Apply(ctx, s.DB())
+	return schema(url).Apply(ctx, s.DB())
 }

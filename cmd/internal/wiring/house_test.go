@@ -20,6 +20,7 @@ import (
 	"perch/domain/oauth"
 	"perch/domain/secret"
 	"perch/ports/conformance"
+	"perch/ports/conformance/pgtest"
 )
 
 const (
@@ -33,19 +34,30 @@ const (
 // An environment is where a house keeps what it has.
 type environment struct {
 	name  string
-	store func(dir string) string
+	store func(t testing.TB, dir string) string
 }
 
 func environments() []environment {
 	return []environment{
-		{"memory", func(string) string { return "memory:" }},
-		{"sqlite", func(dir string) string { return "sqlite:" + filepath.Join(dir, "perch.db") }},
+		{"memory", func(testing.TB, string) string { return "memory:" }},
+		{"sqlite", func(_ testing.TB, dir string) string { return "sqlite:" + filepath.Join(dir, "perch.db") }},
+		{"postgres", func(t testing.TB, _ string) string { return pgtest.URL(t) }},
 	}
 }
 
 // everywhere runs the test in every environment. Those that pass are verified.
 func everywhere(t *testing.T, test func(t *testing.T, e environment)) {
-	for _, e := range environments() {
+	within(t, environments(), test)
+}
+
+// lasting runs the test in every environment whose things outlive a house, and
+// can be shared by several.
+func lasting(t *testing.T, test func(t *testing.T, e environment)) {
+	within(t, slices.DeleteFunc(environments(), func(e environment) bool { return e.name == "memory" }), test)
+}
+
+func within(t *testing.T, all []environment, test func(t *testing.T, e environment)) {
+	for _, e := range all {
 		t.Run(e.name, func(t *testing.T) {
 			conformance.Verified(t, e.name)
 			test(t, e)
@@ -70,7 +82,7 @@ func settings(t testing.TB, e environment, x string) config.Config {
 	t.Helper()
 	dir, app := t.TempDir(), xsim.DefaultApp()
 	cfg := config.Config{
-		Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", AdminToken: secret.New(adminToken), Store: e.store(dir),
+		Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", AdminToken: secret.New(adminToken), Store: e.store(t, dir), Migrate: true,
 		X: config.X{
 			ClientID: app.ClientID, ClientSecret: secret.New(app.ClientSecret), Bearer: secret.New(app.Bearer),
 			APIURL: x, AuthorizeURL: x + "/i/oauth2/authorize",

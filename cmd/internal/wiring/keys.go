@@ -29,7 +29,7 @@ func openRing(ctx context.Context, cfg config.Config, s Stores, log *slog.Logger
 	}
 	if _, err := os.Stat(cfg.KeysetFile); errors.Is(err, fs.ErrNotExist) && len(boxes) > 0 {
 		return nil, fmt.Errorf("the keyset %s is missing, and %s holds what was sealed with it; "+
-			"restore it from a backup, or set PERCH_KEYSET_FILE to where it is", cfg.KeysetFile, cfg.Store)
+			"restore it from a backup, or set PERCH_KEYSET_FILE to where it is", cfg.KeysetFile, config.Shown(cfg.Store))
 	}
 	ring, created, err := keyring.OpenOrCreate(cfg.KeysetFile)
 	if err != nil {
@@ -46,7 +46,7 @@ func openRing(ctx context.Context, cfg config.Config, s Stores, log *slog.Logger
 			}
 			return nil, fmt.Errorf("the keyset %s (its primary key is %s) does not open the %s in %s; "+
 				"set PERCH_KEYSET_FILE to the one that belongs to this store",
-				cfg.KeysetFile, ring.Primary(), b.what, cfg.Store)
+				cfg.KeysetFile, ring.Primary(), b.what, config.Shown(cfg.Store))
 		}
 	}
 	return ring, nil

@@ -6,25 +6,25 @@ import (
 	"time"
 
 	"perch/adapters/xhttp/xsim"
-	"perch/ports/conformance"
 )
 
 // A pair is two houses over the same things, under one public URL.
 type pair [2]*house
 
-func openTwo(t *testing.T, x *xsim.Sim) pair {
+func openTwo(t *testing.T, e environment, x *xsim.Sim) pair {
 	t.Helper()
 	at, _ := serveX(t, x)
-	cfg := settings(t, sqlite(), at)
+	cfg := settings(t, e, at)
 	one := open(t, cfg)
 	cfg.PublicURL = one.public
 	return pair{one, open(t, cfg)}
 }
 
-func TestTwoReplicasServeAsOne(t *testing.T) {
-	conformance.Verified(t, "sqlite")
+func TestTwoReplicasServeAsOne(t *testing.T) { lasting(t, twoReplicasServeAsOne) }
+
+func twoReplicasServeAsOne(t *testing.T, e environment) {
 	x := xsim.New(xsim.Options{})
-	h := openTwo(t, x)
+	h := openTwo(t, e, x)
 	app := h[0].register(t, pageA, "")
 	v := h[0].visit(t, app)
 	s := v.signIn(t, ada)
@@ -46,14 +46,15 @@ func TestTwoReplicasServeAsOne(t *testing.T) {
 	want(t, http.StatusOK, v.page(t, pageA, hers.access, "GET", "/2/users/me", ""))
 }
 
-func TestTwoReplicasRefreshOnce(t *testing.T) {
-	conformance.Verified(t, "sqlite")
+func TestTwoReplicasRefreshOnce(t *testing.T) { lasting(t, twoReplicasRefreshOnce) }
+
+func twoReplicasRefreshOnce(t *testing.T, e environment) {
 	const callers = 100
 	for name, expires := range map[string]time.Duration{"it has expired": -time.Hour, "X refuses it": time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			x := xsim.New(xsim.Options{})
 			set(t, x, `{"windows":false}`)
-			h := openTwo(t, x)
+			h := openTwo(t, e, x)
 			app := h[0].register(t, pageA, "")
 			old := issue(t, x, "sim-client", ada)
 			grant := h[1].adopt(t, app, ada, old, time.Now().Add(expires))
@@ -69,9 +70,12 @@ func TestTwoReplicasRefreshOnce(t *testing.T) {
 }
 
 func TestWhatEndsOnOneReplicaEndsOnAllAtOnce(t *testing.T) {
-	conformance.Verified(t, "sqlite")
+	lasting(t, whatEndsOnOneReplicaEndsOnAllAtOnce)
+}
+
+func whatEndsOnOneReplicaEndsOnAllAtOnce(t *testing.T, e environment) {
 	x := xsim.New(xsim.Options{})
-	h := openTwo(t, x)
+	h := openTwo(t, e, x)
 	app := h[0].register(t, pageA, "")
 	v := h[0].visit(t, app)
 	s := v.signIn(t, ada)

@@ -1,6 +1,7 @@
 package wiring_test
 
 import (
+	"database/sql"
 	"maps"
 	"net/http"
 	"path/filepath"
@@ -11,27 +12,17 @@ import (
 
 	"perch/adapters/xhttp/xsim"
 	"perch/cmd/internal/config"
-	"perch/ports/conformance"
 )
 
-// sqlite is the environment whose things outlive the process.
-func sqlite() environment {
-	all := environments()
-	return all[slices.IndexFunc(all, func(e environment) bool { return e.name == "sqlite" })]
-}
-
-// directory is where a house that keeps things has its files.
-func directory(cfg config.Config) string {
-	_, file := config.Backend(cfg.Store)
-	return filepath.Dir(file)
-}
-
 func TestEverythingOutlivesARestartAndNothingIsInTheClear(t *testing.T) {
-	conformance.Verified(t, "sqlite")
+	lasting(t, everythingOutlivesARestart)
+}
+
+func everythingOutlivesARestart(t *testing.T, e environment) {
 	x := xsim.New(xsim.Options{Apps: []xsim.App{xsim.DefaultApp(), second()}})
 	line := &tap{x: x}
 	at, _ := serveX(t, line)
-	cfg := settings(t, sqlite(), at)
+	cfg := settings(t, e, at)
 	h := open(t, cfg)
 	all := secrets{"the operators' token": adminToken}
 	all.add("client secret", second().ClientSecret)
@@ -86,12 +77,60 @@ func (s secrets) hold(sessions ...session) {
 	}
 }
 
+// leftBy is what the house leaves behind. What is in PostgreSQL stands in for a
+// file of the database.
+func leftBy(t *testing.T, h *house) papers {
+	t.Helper()
+	all := collect(t, filepath.Dir(h.cfg.KeysetFile), h.log)
+	if kind, _ := config.Backend(h.cfg.Store); kind == config.Postgres {
+		all["perch.db"] = rows(t, h.cfg.Store)
+	}
+	return all
+}
+
+// rows reads all tables of PostgreSQL.
+func rows(t *testing.T, dsn string) (all []byte) {
+	t.Helper()
+	db, err := sql.Open("pgx", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	const every = "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
+	for _, table := range texts(t, db, every) {
+		for _, row := range texts(t, db, "SELECT x::text FROM "+table+" x") {
+			all = append(append(all, row...), '\n')
+		}
+	}
+	return all
+}
+
+func texts(t *testing.T, db *sql.DB, query string) (all []string) {
+	t.Helper()
+	found, err := db.QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = found.Close() }()
+	for found.Next() {
+		var text string
+		if err := found.Scan(&text); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, text)
+	}
+	if err := found.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
 // inSealedBoxes fails if any of the secrets, or of those on the line to X, can be found
 // in what the house writes.
 func inSealedBoxes(t *testing.T, when string, h *house, line *tap, all secrets) {
 	t.Helper()
 	line.into(all)
-	left := collect(t, directory(h.cfg), h.log)
+	left := leftBy(t, h)
 	for _, name := range []string{"perch.db", "perch.keyset.json", "log"} {
 		if len(left[name]) == 0 {
 			t.Fatalf("%s there is no %s to look into", when, name)
@@ -107,8 +146,9 @@ func inSealedBoxes(t *testing.T, when string, h *house, line *tap, all secrets) 
 func planted(t *testing.T, h *house, text string) {
 	t.Helper()
 	h.operator(t, http.StatusCreated, "POST", "/admin/v1/apps", object{"name": "planted " + text})
-	left := collect(t, directory(h.cfg), h.log)
-	if len(left["perch.db-wal"]) == 0 || len(left["perch.db-shm"]) == 0 {
+	left := leftBy(t, h)
+	sqlite := strings.HasPrefix(h.cfg.Store, "sqlite:")
+	if sqlite && (len(left["perch.db-wal"]) == 0 || len(left["perch.db-shm"]) == 0) {
 		t.Errorf("the log of the database was not looked into: %v", slices.Sorted(maps.Keys(left)))
 	}
 	found := left.find(secrets{"it": text})

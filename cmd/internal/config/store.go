@@ -1,0 +1,95 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Postgres is the kind of a store in PostgreSQL.
+const Postgres = "postgres"
+
+// Backend splits a store's URL into the name of its kind and its place:
+// sqlite:./perch.db is sqlite in ./perch.db. PostgreSQL has two names in URLs
+// and one here.
+func Backend(store string) (kind, place string) {
+	kind, place, found := strings.Cut(store, ":")
+	switch {
+	case !found:
+		return "", store
+	case kind == "postgresql":
+		kind = Postgres
+	}
+	return kind, place
+}
+
+// Shown is a store's URL as people and logs may see it. Of PostgreSQL's that is
+// the user, the host and the database; all else could be a password.
+func Shown(store string) string {
+	kind, _ := Backend(store)
+	if kind == "memory" || kind == "sqlite" {
+		return store
+	}
+	u, err := url.Parse(store)
+	if kind != Postgres || err != nil || u.Opaque != "" {
+		return kind + ":…"
+	}
+	shown := url.URL{Scheme: kind, Host: u.Host, Path: u.Path}
+	if u.User != nil {
+		shown.User = url.User(u.User.Username())
+	}
+	if host := u.Query().Get("host"); host != "" {
+		shown.RawQuery = "host=" + host
+	}
+	return shown.String()
+}
+
+// CheckStores returns what is wrong with the settings of stores alone.
+func (c Config) CheckStores() (m Mistakes) {
+	m = append(m, checkStore("PERCH_STORE", c.Store)...)
+	if c.Vault != c.Store {
+		m = append(m, checkStore("PERCH_VAULT", c.Vault)...)
+	}
+	if c.Quota != c.Store {
+		m = append(m, checkStore("PERCH_QUOTA", c.Quota)...)
+	}
+	return m
+}
+
+// stores are the URLs that the settings may be.
+const stores = "memory:, sqlite:PATH and postgres://USER@HOST/DATABASE"
+
+// checkStore does not show the URL, because it may hold a password.
+func checkStore(variable, store string) Mistakes {
+	switch kind, place := Backend(store); {
+	case kind == Postgres:
+		return checkPostgres(variable, store)
+	case kind == "memory" && place == "":
+		return nil
+	case kind == "memory":
+		return Mistakes{{variable, "is memory: with something after the colon; write memory: alone"}}
+	case kind == "sqlite" && place != "" && place != ":memory:":
+		return nil
+	case kind == "sqlite":
+		return Mistakes{{variable, "is sqlite: without a file; write sqlite:./perch.db, or memory: to keep nothing"}}
+	case kind == "":
+		return Mistakes{{variable, "names no kind of store; known are " + stores}}
+	default:
+		return Mistakes{{variable, fmt.Sprintf("names the unknown store %q; known are %s", kind, stores)}}
+	}
+}
+
+func checkPostgres(variable, store string) Mistakes {
+	u, err := url.Parse(store)
+	if err != nil || u.Opaque != "" || u.Fragment != "" || !strings.Contains(store, "://") {
+		return Mistakes{{variable, "is a URL of PostgreSQL that cannot be read; write " +
+			"postgres://USER:PASSWORD@HOST:5432/DATABASE, with %-escapes for what is no letter or digit in the password"}}
+	}
+	modes, stated := u.Query()["sslmode"]
+	if stated && !slices.Contains([]string{"disable", "require", "verify-ca", "verify-full"}, modes[0]) {
+		return Mistakes{{variable, "has an sslmode that does not say whether TLS is used; write verify-full, verify-ca, " +
+			"require or disable, or leave it out: then another machine must prove who it is"}}
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package pgtest
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"perch/ports/conformance"
+)
+
+// patience is how long a server may take to start.
+const patience = 30 * time.Second
+
+// watchdog runs a server until its standard input ends, as it does when the
+// process that started it has gone in whatever way. Unless it was told to keep
+// the server's files, it removes them.
+const watchdog = `"$@" & p=$!; said=$(cat); kill -INT "$p"; wait "$p"; [ "$said" = keep ] || rm -rf "$DIR"`
+
+// A Server is a PostgreSQL that can be stopped and started. It listens on a
+// socket in a folder of its own and does not wait for the disk.
+type Server struct {
+	bin, dir string
+	attr     *syscall.SysProcAttr
+	running  *exec.Cmd
+	leash    io.WriteCloser // the server ends when this does
+}
+
+// Start returns a server for this test alone, which is gone when the test ends.
+// It takes a second or two. Without programs to start one from, the test counts
+// as one of the absent backend postgres-restart.
+func Start(t *testing.T) *Server {
+	t.Helper()
+	s, err := launch()
+	if err != nil {
+		conformance.Absent(t, backend+"-restart", err.Error())
+	}
+	t.Cleanup(func() {
+		if err := s.end(""); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// URL returns where the server is.
+func (s *Server) URL() string {
+	q := url.Values{"host": {s.dir}, "user": {"perch"}, "sslmode": {"disable"}}
+	return "postgres:///postgres?" + q.Encode()
+}
+
+// Down stops the server as an operator would who does not wait for clients.
+func (s *Server) Down(t *testing.T) {
+	t.Helper()
+	if err := s.end("keep"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Up starts the server again.
+func (s *Server) Up(t *testing.T) {
+	t.Helper()
+	if err := s.begin(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// launch makes a cluster and starts a server on it.
+func launch() (*Server, error) {
+	bin, err := programs()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "perch-pg-") // short, as paths of sockets must be
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{bin: bin, dir: dir, attr: &syscall.SysProcAttr{Setpgid: true}}
+	if err := errors.Join(s.disown(), s.initialise()); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	if err := s.begin(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return s, nil
+}
+
+func (s *Server) command(name string, args ...string) *exec.Cmd {
+	c := exec.CommandContext(context.Background(), name, args...) // #nosec G204 -- programs of PostgreSQL
+	c.Dir, c.SysProcAttr = s.dir, s.attr
+	c.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=/usr/bin:/bin", "HOME=" + s.dir, "DIR=" + s.dir}
+	return c
+}
+
+// initialise makes the cluster. Its texts sort as people expect and not as
+// bytes do, so that a column which must sort by bytes has to say so.
+func (s *Server) initialise() error {
+	out, err := s.command(filepath.Join(s.bin, "initdb"), "-D", s.data(), "-U", "perch", "--auth=trust", "--no-sync",
+		"-E", "UTF8", "--locale=C", "--locale-provider=icu", "--icu-locale=en-US").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("initdb: %w: %s", err, out)
+	}
+	return nil
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+func (s *Server) begin() error {
+	args := []string{"-c", watchdog, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.dir}
+	for _, setting := range []string{
+		"listen_addresses=", "fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB",
+		"logging_collector=off", "log_min_messages=fatal", "autovacuum=off",
+		"wal_level=minimal", "max_wal_senders=0", "checkpoint_timeout=1h", "wal_init_zero=off",
+	} {
+		args = append(args, "-c", setting)
+	}
+	c := s.command("/bin/sh", args...)
+	leash, err := c.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := c.Start(); err != nil {
+		return err
+	}
+	s.running, s.leash = c, leash
+	if err := s.await(); err != nil {
+		return errors.Join(fmt.Errorf("PostgreSQL does not start: %w", err), s.end("keep"))
+	}
+	return nil
+}
+
+// await waits until the server answers.
+func (s *Server) await() error {
+	db, err := sql.Open("pgx", s.URL())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if err = db.Ping(); err == nil || time.Now().After(end) {
+			return err
+		}
+	}
+}
+
+// end stops the server, if it runs, and tells its watchdog why.
+func (s *Server) end(why string) error {
+	if s.running == nil {
+		return nil
+	}
+	_, err := io.WriteString(s.leash, why)
+	err = errors.Join(err, s.leash.Close())
+	_ = s.running.Wait() // whatever the server's last word was
+	s.running = nil
+	return err
+}
+
+// programs returns the folder that holds PostgreSQL's programs.
+func programs() (string, error) {
+	var folders []string
+	if found, err := exec.LookPath("initdb"); err == nil {
+		folders = append(folders, filepath.Dir(found))
+	}
+	for _, pattern := range []string{
+		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin",
+		"/usr/local/opt/postgresql@*/bin",
+	} {
+		found, err := filepath.Glob(pattern)
+		if err != nil {
+			return "", err
+		}
+		folders = append(folders, found...)
+	}
+	for _, folder := range folders {
+		if real, err := filepath.EvalSymlinks(filepath.Join(folder, "initdb")); err == nil {
+			return filepath.Dir(real), nil
+		}
+	}
+	return "", errors.New("no PostgreSQL is installed, and TEST_DATABASE_URL is not set; looked in PATH and " +
+		strings.Join([]string{"/usr/lib/postgresql", "/usr/pgsql", "Homebrew"}, ", "))
+}
