@@ -79,7 +79,7 @@ func answers() map[string]struct {
 		"401 bare":                {say(401, "application/json", `{"title":"Unauthorized"}`), fault.Unavailable},
 		"401 invalid_grant":       {refuse(401, "invalid_grant"), fault.Unavailable},
 		"408":                     {refuse(408, "invalid_request"), fault.Unavailable},
-		"429":                     {refuse(429, "invalid_request"), fault.Unavailable},
+		"429":                     {refuse(429, "invalid_request"), fault.Limited},
 		"500":                     {refuse(500, "invalid_grant"), fault.Unavailable},
 		"503":                     {say(503, "text/html", page), fault.Unavailable},
 		"cut before the answer":   {cut(""), fault.Unavailable},
@@ -178,7 +178,7 @@ func TestALimitSaysWhenToComeBack(t *testing.T) {
 	}))
 	_, err := g.Refresh(t.Context(), confidential, secret.New("r"))
 	f, ok := errors.AsType[*fault.Error](err)
-	if !ok || f.Kind != fault.Unavailable || f.Wait != 17*time.Second {
+	if !ok || f.Kind != fault.Limited || f.Wait != 17*time.Second {
 		t.Errorf("got %v", err)
 	}
 }
