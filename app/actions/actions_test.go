@@ -266,6 +266,31 @@ func TestATornJSONBodyNeverReachesX(t *testing.T) {
 	}
 }
 
+// revoker is a body that takes its time: meanwhile the grant is revoked here, and
+// X has not been told yet.
+type revoker struct{ h *house }
+
+func (r revoker) Read([]byte) (int, error) {
+	g, err := r.h.vault.Get(r.h.t.Context(), r.h.grant.ID)
+	if err == nil {
+		_, err = r.h.vault.Swap(r.h.t.Context(), g, g.Revoke(time.Now()))
+	}
+	if err != nil {
+		r.h.t.Error(err)
+	}
+	return 0, io.EOF
+}
+
+func TestAGrantRevokedWhileTheBodyComesIsNotUsed(t *testing.T) {
+	h := newHouse(t, quota.Limit{})
+	r := h.request("createPosts", `{"text":"too late"}`)
+	r.Call.Body = io.MultiReader(r.Call.Body, revoker{h})
+	_, _, err := h.do(r)
+	if !oauth.IsRevoked(err) || h.calls("createPosts") != 0 {
+		t.Errorf("X was asked %d times: %v", h.calls("createPosts"), err)
+	}
+}
+
 func TestTheClientsOwnLimit(t *testing.T) {
 	h := newHouse(t, quota.Limit{Max: 2, Window: time.Hour})
 	for range 2 {

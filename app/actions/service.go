@@ -80,18 +80,18 @@ func (s *Service) Do(ctx context.Context, r Request) (reply ports.Reply, err err
 		return reply, fault.New(fault.Forbidden, "this client application may not perform %s; "+
 			"an operator can allow it", r.Call.Action.ID).Named("action-not-allowed")
 	}
+	call := r.Call
+	call.XApp = r.App.XApp
+	body, err := hold(&call) // first: it may take a while, and what is looked at now must still be so
+	if err != nil {
+		return reply, err
+	}
 	as, err := s.credential(ctx, r)
 	if err != nil {
 		return reply, err
 	}
 	event.User = as.grant.User.ID
 	if err := s.admit(ctx, r.App); err != nil {
-		return reply, err
-	}
-	call := r.Call
-	call.XApp = r.App.XApp
-	body, err := hold(&call)
-	if err != nil {
 		return reply, err
 	}
 	if call.Token, err = as.token(ctx); err != nil {

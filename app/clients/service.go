@@ -38,6 +38,7 @@ type Service struct {
 	origins map[client.Origin]bool // never changed, only replaced
 	read    time.Time
 	turn    int // counts our own changes
+	reading bool
 }
 
 // New returns the service.
@@ -136,31 +137,31 @@ func (s *Service) Change(
 }
 
 // Allowed reports whether some active application allows calls from the
-// origin. It may be behind by OriginsTTL.
+// origin. It may be behind by OriginsTTL, and by as long as reading takes.
 func (s *Service) Allowed(ctx context.Context, o client.Origin) (bool, error) {
 	s.mu.Lock()
 	origins, turn := s.origins, s.turn
-	if time.Since(s.read) > OriginsTTL {
-		origins = nil
+	fresh := origins != nil && (time.Since(s.read) <= OriginsTTL || s.reading)
+	if !fresh {
+		s.reading = true // one reads, the others go by what is known
 	}
 	s.mu.Unlock()
-	if origins == nil {
-		began := time.Now()
-		fresh, err := s.readOrigins(ctx)
-		if err != nil {
-			return false, err
-		}
-		s.keepOrigins(fresh, turn, began)
-		origins = fresh
+	if fresh {
+		return origins[o], nil
 	}
-	return origins[o], nil
+	began := time.Now()
+	origins, err := s.readOrigins(ctx)
+	s.keepOrigins(origins, turn, began)
+	return origins[o], err
 }
 
-// keepOrigins keeps the list unless an application has changed since its turn.
+// keepOrigins keeps the list, if it could be read, unless an application has
+// changed since its turn.
 func (s *Service) keepOrigins(origins map[client.Origin]bool, turn int, began time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.turn == turn {
+	s.reading = false
+	if origins != nil && s.turn == turn {
 		s.origins, s.read = origins, began
 	}
 }

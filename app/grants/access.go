@@ -157,12 +157,14 @@ func (s *Service) renew(
 	}
 }
 
-// waitOf is how long X wants to be left alone: what it said, at least a minute.
+// waitOf is how long to leave X alone after it said that it is asked too often:
+// what it said, from a minute to one of its windows.
 func waitOf(err error) time.Duration {
+	wait := time.Minute
 	if f, ok := errors.AsType[*fault.Error](err); ok {
-		return max(f.Wait, time.Minute)
+		wait = max(f.Wait, wait)
 	}
-	return time.Minute
+	return min(wait, 15*time.Minute)
 }
 
 // giveBack has X forget tokens that cannot be kept, so that no permission stays
@@ -198,16 +200,24 @@ const settled = time.Minute
 // replaced since, and returns the grant as it is now. A token that X gave a
 // moment ago stays; that X refuses it too is fault.Upstream.
 func (s *Service) Distrust(ctx context.Context, g oauth.Grant) (oauth.Grant, error) {
-	if g.Generation > 0 && clock().Sub(g.Updated) < settled && g.Fresh(clock()) {
+	young := false
+	now, err := s.change(ctx, g.ID, func(stored oauth.Grant) oauth.Grant {
+		now := clock()
+		young = false
+		switch {
+		case stored.Access != g.Access, stored.State == oauth.Revoked, !stored.Usable(now):
+			return stored
+		case stored.Generation > 0 && stored.Fresh(now) && now.Sub(stored.Updated) < settled:
+			young = true
+			return stored
+		}
+		return stored.Stale(now)
+	})
+	if err == nil && young {
 		return oauth.Grant{}, fault.New(fault.Upstream, "X refuses an access token it gave less than a minute ago; "+
 			"X may be having trouble. Try again in a minute").Named("x-unauthorized").After(settled)
 	}
-	return s.change(ctx, g.ID, func(stored oauth.Grant) oauth.Grant {
-		if now := clock(); stored.Access == g.Access && stored.Usable(now) {
-			return stored.Stale(now)
-		}
-		return stored
-	})
+	return now, err
 }
 
 func (s *Service) observe(

@@ -240,6 +240,30 @@ func TestXsRefusalOfANewTokenDoesNotWearXOut(t *testing.T) {
 	}
 }
 
+func TestDistrustLooksAtWhatIsStored(t *testing.T) {
+	h := newHouse(t)
+	g := h.expired()
+	if _, err := h.Access(t.Context(), g); err != nil { // X gave a token just now
+		t.Fatal(err)
+	}
+	used := h.read(g.ID)
+	again := h.issued(0)
+	again.Replace = true
+	newer, err := h.Import(t.Context(), app, xapp.Default, again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := h.Distrust(t.Context(), used); err != nil || got.Access != newer.Access {
+		t.Errorf("the user has connected again: %v", err)
+	}
+	if err := h.Revoke(t.Context(), app, g.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := h.Distrust(t.Context(), newer); err != nil || got.State != oauth.Revoked {
+		t.Errorf("the grant is revoked: %v", err)
+	}
+}
+
 func TestDistrustLeavesANewerTokenAlone(t *testing.T) {
 	h := newHouse(t)
 	old := h.expired()

@@ -86,39 +86,69 @@ func (s *Service) complete(ctx context.Context, a oauth.Authorization, c oauth.C
 	if tokens.Scopes == "" {
 		tokens.Scopes = a.Scopes // RFC 6749 section 5.1: omitted means as requested
 	}
-	ctx, cancel := context.WithTimeout(ctx, keepFor)
-	defer cancel()
 	g := oauth.Grant{App: a.App, XApp: a.XApp}
-	if g.User, err = s.whoIs(ctx, x, tokens.Access); err == nil {
-		if wider, ok := s.wider(ctx, x, g, tokens.Scopes); ok {
-			return wider, nil
-		}
-		g, err = s.keep(ctx, g, tokens)
+	if g.User, err = s.whoIs(ctx, x, tokens.Access); err != nil {
+		s.giveBack(ctx, g, tokens)
+		return oauth.Grant{}, err
 	}
-	if err != nil {
-		s.giveBack(ctx, oauth.Grant{App: a.App, XApp: a.XApp}, tokens)
+	if wider, ok := s.wider(ctx, x, g, tokens.Scopes); ok {
+		return wider, nil
 	}
-	return g, err
+	return s.keepOrGiveBack(ctx, g, tokens)
 }
 
-// wider returns the user's grant if it has scopes that the new tokens lack and
-// X still honours it. A sign-in that asks for less must not take away what the
-// user allowed before; X may have, when it gave the new tokens.
+// keepOrGiveBack stores the grant, or has X forget tokens that are certain not
+// to be stored.
+func (s *Service) keepOrGiveBack(ctx context.Context, g oauth.Grant, tokens ports.Tokens) (oauth.Grant, error) {
+	began := clock()
+	within, cancel := context.WithTimeout(ctx, keepFor)
+	defer cancel()
+	kept, err := s.keep(within, g, tokens)
+	if err == nil {
+		return kept, nil
+	}
+	after, cancel := context.WithTimeout(ctx, keepFor)
+	defer cancel()
+	stored, findErr := s.vault.Find(after, g.App, g.XApp, g.User.ID)
+	switch {
+	case findErr == nil && !stored.Updated.Before(began):
+		return stored, nil // the last write was kept, its answer lost
+	case findErr == nil, errors.Is(findErr, fault.NotFound):
+		s.giveBack(ctx, g, tokens)
+	}
+	return oauth.Grant{}, err
+}
+
+// widerFor bounds how long a sign-in waits to learn about an older grant.
+const widerFor = 10 * time.Second
+
+// wider returns the user's grant if the new tokens have only some of its scopes
+// and X does not say that it is over. A sign-in that asks for less must not take
+// away what the user allowed before.
 func (s *Service) wider(ctx context.Context, x ports.XApp, g oauth.Grant, scopes oauth.Scopes) (oauth.Grant, bool) {
+	ctx, cancel := context.WithTimeout(ctx, widerFor)
+	defer cancel()
 	old, err := s.vault.Find(ctx, g.App, g.XApp, g.User.ID)
-	if err != nil || old.State != oauth.Active || len(scopes.Missing(old.Scopes.List())) == 0 {
+	if err != nil || old.State != oauth.Active || old.Refresh.Empty() || old.Unsettled() ||
+		len(scopes.Missing(old.Scopes.List())) == 0 || len(old.Scopes.Missing(scopes.List())) > 0 {
 		return oauth.Grant{}, false
 	}
 	token, err := s.Access(ctx, old)
-	if err != nil {
-		return oauth.Grant{}, false
-	}
-	who, err := s.whoIs(ctx, x, token)
-	if err != nil || who.ID != old.User.ID {
+	if err != nil || s.refused(ctx, x, token) {
 		return oauth.Grant{}, false
 	}
 	old, err = s.vault.Get(ctx, old.ID)
 	return old, err == nil && old.State == oauth.Active
+}
+
+// refused reports whether X says that the access token is no good.
+func (s *Service) refused(ctx context.Context, x ports.XApp, access secret.Text) bool {
+	reply, err := s.askMe(ctx, x, access)
+	if err != nil {
+		return false
+	}
+	_ = reply.Body.Close()
+	return reply.Status == 401 || reply.Status == 403
 }
 
 func denied(reason string) error {
@@ -185,8 +215,9 @@ func (s *Service) create(
 
 // whoIs asks X whose access token it is.
 func (s *Service) whoIs(ctx context.Context, x ports.XApp, access secret.Text) (user.User, error) {
-	act, _ := xapi.ByID("getUsersMe")
-	reply, err := s.x.Do(ctx, ports.Call{Action: act, XApp: x.ID, Token: access})
+	ctx, cancel := context.WithTimeout(ctx, keepFor)
+	defer cancel()
+	reply, err := s.askMe(ctx, x, access)
 	if err != nil {
 		return user.User{}, err
 	}
@@ -195,7 +226,7 @@ func (s *Service) whoIs(ctx context.Context, x ports.XApp, access secret.Text) (
 		Data struct{ ID, Username, Name string }
 	}
 	err = json.NewDecoder(io.LimitReader(reply.Body, 1<<20)).Decode(&me)
-	if err != nil || reply.Status != act.Status() || me.Data.ID == "" {
+	if err != nil || reply.Status != 200 || me.Data.ID == "" {
 		return user.User{}, fault.New(fault.Upstream, "X gave a token but did not say whose it is (status %d); "+
 			"connect again", reply.Status).Named("x-unknown-user").Because(err)
 	}
@@ -210,4 +241,9 @@ func outcome(err error) audit.Outcome {
 		return audit.Refused
 	}
 	return audit.Failed
+}
+
+func (s *Service) askMe(ctx context.Context, x ports.XApp, access secret.Text) (ports.Reply, error) {
+	act, _ := xapi.ByID("getUsersMe")
+	return s.x.Do(ctx, ports.Call{Action: act, XApp: x.ID, Token: access})
 }

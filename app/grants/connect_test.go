@@ -89,6 +89,36 @@ func TestASignInThatAsksForLessTakesNothingAway(t *testing.T) {
 	}
 }
 
+func TestASignInReplacesAGrantThatItDoesNotContain(t *testing.T) {
+	for name, v := range map[string]struct {
+		older oauth.Scopes
+		spoil func(*oauth.Grant)
+	}{
+		"other scopes":             {"like.read offline.access users.read", func(*oauth.Grant) {}},
+		"fewer scopes":             {"offline.access users.read", func(*oauth.Grant) {}},
+		"no refresh token":         {oauth.Everything, func(g *oauth.Grant) { g.Refresh = "" }},
+		"X has refused it":         {oauth.Everything, func(g *oauth.Grant) { *g = g.Doubt(time.Now()) }},
+		"its refresh is under way": {oauth.Everything, func(g *oauth.Grant) { g.Lease = oauth.Lease{Holder: "h", Until: time.Now().Add(time.Hour)} }},
+	} {
+		h := newHouse(t)
+		in := h.issued(0)
+		in.Scopes = v.older
+		old, err := h.Import(t.Context(), app, xapp.Default, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoiled := old
+		v.spoil(&spoiled)
+		if _, err := h.vault.Swap(t.Context(), old, spoiled); err != nil {
+			t.Fatal(err)
+		}
+		_, g, err := h.Complete(t.Context(), h.begun("approve"))
+		if err != nil || g.ID != old.ID || g.Scopes != request().Scopes {
+			t.Errorf("%s: the grant has %q: %v", name, g.Scopes, err)
+		}
+	}
+}
+
 func TestAFailedSignInLeavesNothingAliveAtX(t *testing.T) {
 	h := newHouse(t)
 	h.x.Mischief(xsim.Mischief{Match: "getUsersMe", Kind: "status", Status: 403})

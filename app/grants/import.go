@@ -52,8 +52,8 @@ func (s *Service) Import(ctx context.Context, app client.AppID, x xapp.ID, in Im
 	}
 	g, err = s.create(ctx, g, tokens, clock())
 	if errors.Is(err, fault.Conflict) {
-		return g, fault.New(fault.Conflict, "the user has a grant of this client application already, and its tokens "+
-			"may be newer; it was left as it is. Import with replace to put these tokens in its place").
+		return g, fault.New(fault.Conflict, "the user has, or had, a grant of this client application: its tokens may be "+
+			"newer, or it was revoked. It was left as it is; import with replace to put these tokens in its place").
 			Named("grant-exists")
 	}
 	return g, err

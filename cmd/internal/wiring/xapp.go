@@ -56,7 +56,7 @@ func usesDefault(ctx context.Context, s Stores) (bool, error) {
 			return false, err
 		}
 		for _, g := range page {
-			if g.XApp == xapp.Default {
+			if g.XApp == xapp.Default && (!g.Access.Empty() || !g.Refresh.Empty()) {
 				return true, nil
 			}
 		}
