@@ -31,6 +31,7 @@ type Quota struct {
 var _ ports.QuotaStore = (*Quota)(nil)
 
 type counter struct {
+	mu    sync.Mutex // go-limiter reads its clock before it locks: a take could be counted in the window after its own
 	store limiter.Store
 	users int       // takes that are under way
 	used  time.Time // when one last ended
@@ -53,7 +54,9 @@ func (q *Quota) Take(ctx context.Context, key string, limit quota.Limit) (quota.
 		return quota.Decision{}, err
 	}
 	defer q.giveBack(c)
+	c.mu.Lock()
 	_, remaining, reset, ok, err := c.store.Take(ctx, key)
+	c.mu.Unlock()
 	if err != nil {
 		return quota.Decision{}, unavailable(err)
 	}
