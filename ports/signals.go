@@ -2,6 +2,7 @@ package ports
 
 import (
 	"context"
+	"time"
 
 	"perch/domain/audit"
 	"perch/domain/quota"
@@ -16,6 +17,13 @@ type Observer interface {
 type Pinger interface {
 	// Ping returns nil if the part works, else what is wrong with it.
 	Ping(ctx context.Context) error
+}
+
+// Clock is the clock of a store. Replicas whose own clocks disagree go by it.
+type Clock interface {
+	// Now returns the store's time, exact to the microsecond, or
+	// fault.Unavailable.
+	Now(ctx context.Context) (time.Time, error)
 }
 
 // QuotaStore counts calls against our own limits.

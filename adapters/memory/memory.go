@@ -23,7 +23,10 @@ type Store struct {
 	quota          *Quota
 }
 
-var _ ports.Pinger = (*Store)(nil)
+var (
+	_ ports.Pinger = (*Store)(nil)
+	_ ports.Clock  = (*Store)(nil)
+)
 
 // Open returns an empty store.
 func Open() *Store {
@@ -56,6 +59,9 @@ func (s *Store) Quota() ports.QuotaStore { return s.quota }
 
 // Ping returns nil unless ctx has ended: memory is always there.
 func (s *Store) Ping(ctx context.Context) error { return ended(ctx) }
+
+// Now returns the time of the one process that the store is in.
+func (s *Store) Now(ctx context.Context) (time.Time, error) { return moment(time.Now()), ended(ctx) }
 
 // Close ends the store's goroutines. Counting calls fails afterwards.
 func (s *Store) Close() error { return s.quota.Close() }

@@ -52,4 +52,10 @@ func TestConformance(t *testing.T) {
 	t.Run("QuotaStore", func(t *testing.T) {
 		conformance.QuotaStore(t, func(t *testing.T) ports.QuotaStore { return open(t).Quota() })
 	})
+	t.Run("Clock", func(t *testing.T) {
+		conformance.Clock(t, func(t *testing.T) ports.Clock { return open(t) })
+	})
+	t.Run("Journal", func(t *testing.T) {
+		conformance.Journal(t, func(*testing.T) ports.Journal { return memory.NewJournal() })
+	})
 }

@@ -37,7 +37,10 @@ type words struct {
 	claim string // after a selection: rows that somebody else works on are left out
 }
 
-var _ ports.Pinger = (*Store)(nil)
+var (
+	_ ports.Pinger = (*Store)(nil)
+	_ ports.Clock  = (*Store)(nil)
+)
 
 // Open opens the database that dsn names: "sqlite:/var/lib/perch/perch.db", whose
 // file is made, for its owner's eyes only, if there is none; or
@@ -95,6 +98,17 @@ func (s *Store) Ping(ctx context.Context) error {
 		return unavailable(ctx, err)
 	}
 	return nil
+}
+
+// Now returns the database's time.
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	var us int64
+	if err := s.reads.NewRaw("SELECT ?", bun.Safe(s.words.clock)).Scan(ctx, &us); err != nil {
+		return time.Time{}, unavailable(ctx, err)
+	}
+	return moment(us), nil
 }
 
 // Close closes the database.

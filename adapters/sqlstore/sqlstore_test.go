@@ -104,4 +104,7 @@ func conforms(t *testing.T, d database) {
 	t.Run("QuotaStore", func(t *testing.T) {
 		conformance.QuotaStore(t, func(t *testing.T) ports.QuotaStore { return fresh(t).Quota() })
 	})
+	t.Run("Clock", func(t *testing.T) {
+		conformance.Clock(t, func(t *testing.T) ports.Clock { return fresh(t) })
+	})
 }
