@@ -22,6 +22,7 @@ import (
 	"perch/app/access"
 	"perch/app/actions"
 	"perch/app/clients"
+	"perch/app/clock"
 	"perch/app/grants"
 	"perch/app/health"
 	"perch/app/sessions"
@@ -135,11 +136,12 @@ func furnish(p plan, x ports.TwitterGateway, issuer string) Services {
 	cs := clients.New(apps, store.Registry().Keys(), ring, xs)
 	gs := grants.New(grants.Parts{
 		Vault: store.Vault(), Pending: store.Authorizations(), Keyring: ring, X: x, XApps: xs,
+		Journal: memory.NewJournal(), Breaker: xhttp.NewBreakers(time.Second, silence{}), Clock: clock.New(store, time.Now),
 		Sessions: store.Sessions(), Observer: silence{}, Callback: issuer + "/oauth/callback",
 	})
 	ss := sessions.New(sessions.Parts{
 		Clients: cs, Apps: cs, Grants: gs, Codes: store.Codes(), Sessions: store.Sessions(),
-		Signer: jws.New(store.SigningKeys(), ring, issuer), Keyring: ring, Quotas: store.Quota(), Issuer: issuer,
+		Signer: jws.New(store.SigningKeys(), ring, issuer, time.Now), Keyring: ring, Quotas: store.Quota(), Issuer: issuer, Now: time.Now,
 	})
 	return Services{
 		Gate: access.New(cs, ss), Actions: actions.New(gs, xs, store.Quota(), p.limit, x, silence{}),

@@ -83,7 +83,7 @@ func (s *Signer) signing(ctx context.Context) (key, error) {
 	if err != nil {
 		return key{}, err
 	}
-	now := time.Now()
+	now := s.now()
 	k, ok := known.signer(now)
 	if !known.due(now) || ok && now.Before(known.rest) {
 		return k, nil
@@ -116,7 +116,7 @@ func (s *Signer) rotate(ctx context.Context, now time.Time) (*chain, error) {
 	if err := s.store.Add(ctx, next); err != nil && !errors.Is(err, fault.Conflict) {
 		return nil, err
 	}
-	return s.list(ctx, time.Now())
+	return s.list(ctx, s.now())
 }
 
 // end is when the next key retires. Replicas that rotate at once agree on it, so
@@ -156,7 +156,7 @@ func (s *Signer) current(ctx context.Context) (*chain, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fault.New(fault.Unavailable, "the call has ended").Because(err)
 	}
-	known, now := s.chain.Load(), time.Now()
+	known, now := s.chain.Load(), s.now()
 	if known != nil && (now.Sub(known.listed) < maxAge || now.Before(known.rest)) {
 		return known, nil
 	}
@@ -170,7 +170,7 @@ func (s *Signer) current(ctx context.Context) (*chain, error) {
 
 // leave notes that the store failed, so that not every call waits for it.
 func (s *Signer) leave(known *chain) {
-	s.chain.CompareAndSwap(known, &chain{keys: known.keys, listed: known.listed, rest: time.Now().Add(pause)})
+	s.chain.CompareAndSwap(known, &chain{keys: known.keys, listed: known.listed, rest: s.now().Add(pause)})
 }
 
 // list returns the keys as the store had them at asked or later. Callers that
@@ -185,7 +185,7 @@ func (s *Signer) list(ctx context.Context, asked time.Time) (*chain, error) {
 	if known := s.chain.Load(); known != nil && known.listed.After(asked) {
 		return known, nil
 	}
-	now := time.Now()
+	now := s.now()
 	stored, err := s.store.List(ctx)
 	if err != nil {
 		return nil, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"time"
 
 	"perch/domain/fault"
 )
@@ -33,7 +32,7 @@ func (s *Signer) JWKS(ctx context.Context) ([]byte, error) {
 	set := struct {
 		Keys []jwk `json:"keys"`
 	}{Keys: []jwk{}}
-	now := time.Now()
+	now := s.now()
 	for _, k := range known.keys {
 		if !k.verifies(now) {
 			continue

@@ -193,7 +193,7 @@ func TestARemovedKeyIsSoonDistrusted(t *testing.T) {
 func TestAKeyringThatLacksTheKeyFailsClosed(t *testing.T) {
 	h := newHouse()
 	token := sign(t, h.signer())
-	other := New(h.shelf, keyring.Ephemeral(), issuer)
+	other := New(h.shelf, keyring.Ephemeral(), issuer, time.Now)
 	if _, err := other.Sign(t.Context(), said(time.Now())); !errors.Is(err, fault.Internal) {
 		t.Errorf("Sign: %v", err)
 	}

@@ -87,7 +87,7 @@ type house struct {
 
 func newHouse() house { return house{shelf: &shelf{}, ring: keyring.Ephemeral()} }
 
-func (h house) signer() *Signer { return New(h.shelf, h.ring, issuer) }
+func (h house) signer() *Signer { return New(h.shelf, h.ring, issuer, time.Now) }
 
 func said(now time.Time) session.Claims {
 	now = now.UTC().Truncate(time.Second)

@@ -32,6 +32,7 @@ type Signer struct {
 	store  ports.SigningKeys
 	ring   ports.Keyring
 	issuer string
+	now    func() time.Time
 	parser *jwt.Parser
 	turn   chan struct{}         // held while the store is asked
 	chain  atomic.Pointer[chain] // what is known of the keys
@@ -40,14 +41,15 @@ type Signer struct {
 var _ ports.TokenSigner = (*Signer)(nil)
 
 // New returns a signer for the issuer, which is Perch's own public URL and also
-// the tokens' audience. The first key is made when it is needed.
-func New(keys ports.SigningKeys, ring ports.Keyring, issuer string) *Signer {
+// the tokens' audience. The first key is made when it is needed. now is the time
+// that replicas agree on.
+func New(keys ports.SigningKeys, ring ports.Keyring, issuer string, now func() time.Time) *Signer {
 	return &Signer{
-		store: keys, ring: ring, issuer: issuer, turn: make(chan struct{}, 1),
+		store: keys, ring: ring, issuer: issuer, now: now, turn: make(chan struct{}, 1),
 		parser: jwt.NewParser(
 			jwt.WithValidMethods([]string{jwt.SigningMethodES256.Alg()}),
 			jwt.WithIssuer(issuer), jwt.WithAudience(issuer),
-			jwt.WithExpirationRequired(), jwt.WithStrictDecoding(),
+			jwt.WithExpirationRequired(), jwt.WithStrictDecoding(), jwt.WithTimeFunc(now),
 		),
 	}
 }
@@ -152,7 +154,7 @@ func (s *Signer) verifying(ctx context.Context, id string) (*ecdsa.PublicKey, er
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := s.now()
 	k, ok := known.find(id, now)
 	if !ok && (len(known.keys) == 0 || now.Sub(known.listed) >= pause) {
 		if known, err = s.list(ctx, now); err != nil {

@@ -14,6 +14,7 @@ import (
 	"perch/adapters/xhttp"
 	"perch/adapters/xhttp/xsim"
 	"perch/app/actions"
+	"perch/app/clock"
 	"perch/app/grants"
 	"perch/app/xapps"
 	"perch/domain/audit"
@@ -72,6 +73,7 @@ func newHouse(t *testing.T, limit quota.Limit) *house {
 	}}
 	h.grants = grants.New(grants.Parts{
 		Vault: h.vault, Pending: store.Authorizations(), Keyring: ring, X: gateway, XApps: xs,
+		Journal: memory.NewJournal(), Breaker: xhttp.NewBreakers(time.Second, h), Clock: clock.New(store, time.Now),
 		Sessions: store.Sessions(), Observer: h, Callback: "http://127.0.0.1/oauth/callback",
 	})
 	h.Service = actions.New(h.grants, xs, store.Quota(), limit, gateway, h)

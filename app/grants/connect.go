@@ -31,7 +31,7 @@ func (s *Service) Begin(ctx context.Context, a oauth.Authorization) (url string,
 	}
 	state, browser, verifier := rand.Text(), rand.Text(), rand.Text()+rand.Text()
 	a.ID, a.Browser = oauth.Digest(state), oauth.Digest(browser)
-	a.Expires = clock().Add(oauth.AuthorizationTTL)
+	a.Expires = s.clock.Now().Add(oauth.AuthorizationTTL)
 	if a.Verifier, err = s.ring.Seal(ctx, secret.New(verifier), a.Label()); err != nil {
 		return "", secret.Text{}, err
 	}
@@ -47,7 +47,7 @@ func (s *Service) Begin(ctx context.Context, a oauth.Authorization) (url string,
 // and keeps the grant. A state is good once. The authorization is returned with
 // most errors too, so that the client application can be told.
 func (s *Service) Complete(ctx context.Context, c oauth.Callback) (a oauth.Authorization, g oauth.Grant, err error) {
-	a, err = s.pending.Take(ctx, oauth.Digest(c.State), clock())
+	a, err = s.pending.Take(ctx, oauth.Digest(c.State), s.clock.Now())
 	if errors.Is(err, fault.NotFound) {
 		return a, g, fault.New(fault.Invalid, "this sign-in is unknown, finished or older than ten minutes; "+
 			"go back to the application and connect again").Named("unknown-state")
@@ -100,7 +100,7 @@ func (s *Service) complete(ctx context.Context, a oauth.Authorization, c oauth.C
 // keepOrGiveBack stores the grant, or has X forget tokens that are certain not
 // to be stored.
 func (s *Service) keepOrGiveBack(ctx context.Context, g oauth.Grant, tokens ports.Tokens) (oauth.Grant, error) {
-	began := clock()
+	began := s.clock.Now()
 	within, cancel := context.WithTimeout(ctx, keepFor)
 	defer cancel()
 	kept, err := s.keep(within, g, tokens)
@@ -177,7 +177,7 @@ func (s *Service) keep(ctx context.Context, g oauth.Grant, tokens ports.Tokens) 
 }
 
 func (s *Service) keepOnce(ctx context.Context, g oauth.Grant, tokens ports.Tokens) (oauth.Grant, error) {
-	now := clock()
+	now := s.clock.Now()
 	old, err := s.vault.Find(ctx, g.App, g.XApp, g.User.ID)
 	if errors.Is(err, fault.NotFound) {
 		return s.create(ctx, g, tokens, now)

@@ -13,6 +13,7 @@ import (
 	"perch/adapters/memory"
 	"perch/adapters/xhttp"
 	"perch/adapters/xhttp/xsim"
+	"perch/app/clock"
 	"perch/app/grants"
 	"perch/app/xapps"
 	"perch/domain/audit"
@@ -27,6 +28,12 @@ import (
 const (
 	app      = client.AppID("app_test")
 	callback = "http://127.0.0.1/oauth/callback"
+)
+
+// Tests wait shorter than Perch does.
+const (
+	rest       = 300 * time.Millisecond
+	waitAndSee = 100 * time.Millisecond
 )
 
 // A house is the grants slice over memory and X in a box.
@@ -56,8 +63,9 @@ func newHouse(t testing.TB) *house {
 	registry := store.Registry()
 	parts := grants.Parts{
 		Vault: vault, Pending: store.Authorizations(), Keyring: ring, X: gateway, Sessions: store.Sessions(),
-		XApps:    xapps.New(registry.XApps(), registry.Apps(), ring, simulated()),
-		Observer: log, Callback: callback,
+		XApps:   xapps.New(registry.XApps(), registry.Apps(), ring, simulated()),
+		Journal: memory.NewJournal(), Breaker: xhttp.NewBreakers(rest, log), Clock: clock.New(store, time.Now),
+		Observer: log, Callback: callback, WaitAndSee: waitAndSee,
 	}
 	return &house{grants.New(parts), t, x, server.URL, vault, store, log, parts}
 }

@@ -29,7 +29,7 @@ type Import struct {
 // application. Unless told to replace it, a grant that the user has already
 // stays, for its tokens may be newer, and the error is fault.Conflict.
 func (s *Service) Import(ctx context.Context, app client.AppID, x xapp.ID, in Import) (g oauth.Grant, err error) {
-	if err := in.check(); err != nil {
+	if err := in.check(s.clock.Now()); err != nil {
 		return oauth.Grant{}, err
 	}
 	opened, err := s.xapps.Get(ctx, x)
@@ -45,12 +45,12 @@ func (s *Service) Import(ctx context.Context, app client.AppID, x xapp.ID, in Im
 	defer func() { s.observe(ctx, "grant.import", app, g, began, err) }()
 	g = oauth.Grant{App: app, XApp: x, User: in.User}
 	tokens := ports.Tokens{
-		Access: in.Access, Refresh: in.Refresh, Scopes: in.Scopes, TTL: max(0, time.Until(in.Expires)),
+		Access: in.Access, Refresh: in.Refresh, Scopes: in.Scopes, TTL: max(0, in.Expires.Sub(s.clock.Now())),
 	}
 	if in.Replace {
 		return s.keep(ctx, g, tokens)
 	}
-	g, err = s.create(ctx, g, tokens, clock())
+	g, err = s.create(ctx, g, tokens, s.clock.Now())
 	if errors.Is(err, fault.Conflict) {
 		return g, fault.New(fault.Conflict, "the user has, or had, a grant of this client application: its tokens may be "+
 			"newer, or it was revoked. It was left as it is; import with replace to put these tokens in its place").
@@ -59,7 +59,7 @@ func (s *Service) Import(ctx context.Context, app client.AppID, x xapp.ID, in Im
 	return g, err
 }
 
-func (in Import) check() error {
+func (in Import) check(now time.Time) error {
 	switch {
 	case in.Refresh.Empty() && in.Access.Empty():
 		return fault.New(fault.Invalid, "an access_token or a refresh_token is needed")
@@ -71,7 +71,7 @@ func (in Import) check() error {
 		return fault.New(fault.Invalid, "user_id is needed where there is no access_token to ask X with")
 	case strings.Trim(string(in.User.ID), "0123456789") != "" || len(in.User.ID) > 20:
 		return fault.New(fault.Invalid, "user_id is X's number for the user, in digits")
-	case time.Until(in.Expires) > 24*time.Hour:
+	case in.Expires.Sub(now) > 24*time.Hour:
 		return fault.New(fault.Invalid, "expires_at is more than a day away; X's access tokens last two hours")
 	}
 	return nil

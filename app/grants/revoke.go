@@ -29,12 +29,12 @@ func (s *Service) Revoke(ctx context.Context, app client.AppID, id oauth.GrantID
 		if g.State == oauth.Revoked {
 			return g
 		}
-		return g.Revoke(clock())
+		return g.Revoke(s.clock.Now())
 	})
 	if err != nil {
 		return err
 	}
-	if _, err := s.sessions.EndAll(ctx, g.ID, clock()); err != nil {
+	if _, err := s.sessions.EndAll(ctx, g.ID, s.clock.Now()); err != nil {
 		return err
 	}
 	if g.Access.Empty() && g.Refresh.Empty() {
@@ -48,7 +48,7 @@ func (s *Service) Revoke(ctx context.Context, app client.AppID, id oauth.GrantID
 		if stored.State != oauth.Revoked {
 			return stored // connected anew meanwhile
 		}
-		return stored.Forget(clock())
+		return stored.Forget(s.clock.Now())
 	})
 	return err
 }

@@ -24,33 +24,54 @@ type sessions interface {
 	EndAll(ctx context.Context, grant oauth.GrantID, now time.Time) (int, error)
 }
 
+// storeClock is the time that all replicas go by.
+type storeClock interface {
+	Now() time.Time
+	Look(ctx context.Context) error
+}
+
 // Service manages grants.
 type Service struct {
-	vault    ports.TokenVault
-	pending  ports.Authorizations
-	ring     ports.Keyring
-	x        ports.TwitterGateway
-	xapps    xapps
-	sessions sessions
-	observer ports.Observer
-	callback string // where X sends browsers back to
+	vault      ports.TokenVault
+	journal    ports.Journal
+	pending    ports.Authorizations
+	ring       ports.Keyring
+	x          ports.TwitterGateway
+	breaker    ports.Breaker
+	xapps      xapps
+	sessions   sessions
+	clock      storeClock
+	observer   ports.Observer
+	callback   string // where X sends browsers back to
+	waitAndSee time.Duration
 }
 
 // Parts are what the service is made of.
 type Parts struct {
-	Vault    ports.TokenVault
-	Pending  ports.Authorizations
-	Keyring  ports.Keyring
-	X        ports.TwitterGateway
-	XApps    xapps
-	Sessions sessions
-	Observer ports.Observer
-	Callback string
+	Vault      ports.TokenVault
+	Journal    ports.Journal
+	Pending    ports.Authorizations
+	Keyring    ports.Keyring
+	X          ports.TwitterGateway
+	Breaker    ports.Breaker
+	XApps      xapps
+	Sessions   sessions
+	Clock      storeClock
+	Observer   ports.Observer
+	Callback   string
+	WaitAndSee time.Duration // zero: the constant of that name
 }
 
 // New returns the service.
 func New(p Parts) *Service {
-	return &Service{p.Vault, p.Pending, p.Keyring, p.X, p.XApps, p.Sessions, p.Observer, p.Callback}
+	if p.WaitAndSee == 0 {
+		p.WaitAndSee = WaitAndSee
+	}
+	return &Service{
+		vault: p.Vault, journal: p.Journal, pending: p.Pending, ring: p.Keyring, x: p.X, breaker: p.Breaker,
+		xapps: p.XApps, sessions: p.Sessions, clock: p.Clock, observer: p.Observer, callback: p.Callback,
+		waitAndSee: p.WaitAndSee,
+	}
 }
 
 // Get returns the application's grant. A grant of another application is
@@ -109,6 +130,3 @@ func (s *Service) seal(ctx context.Context, g oauth.Grant, t ports.Tokens, now t
 func (s *Service) openAccess(ctx context.Context, g oauth.Grant) (secret.Text, error) {
 	return s.ring.Open(ctx, g.Access, g.Label(oauth.AccessLabel))
 }
-
-// clock is the time as grants keep it.
-func clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

@@ -156,7 +156,7 @@ func (s *Service) Callback(ctx context.Context, c oauth.Callback) (Redirect, err
 		Digest: oauth.Digest(code), App: a.App, Redirect: a.Redirect, Challenge: a.Challenge,
 		Grant: g.ID, User: g.User.ID, Scopes: a.Scopes.Both(g.Scopes),
 		Session: session.ID("ses_" + strings.ToLower(rand.Text())),
-		Expires: clock().Add(session.CodeTTL),
+		Expires: s.clock().Add(session.CodeTTL),
 	})
 	if err != nil {
 		return Redirect{}, s.refusal(a.Redirect, a.State, err)
@@ -183,5 +183,3 @@ func back(redirect string, v url.Values, state, issuer string) string {
 }
 
 func clip(s string) string { return s[:min(len(s), maxState)] }
-
-func clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

@@ -92,7 +92,7 @@ func (s *Service) rotate(ctx context.Context, app client.App, id session.ID, tok
 	if err != nil {
 		return Tokens{}, err
 	}
-	rotated, err := ses.Rotate(oauth.Digest(token.Reveal()), digest, clock())
+	rotated, err := ses.Rotate(oauth.Digest(token.Reveal()), digest, s.clock())
 	if err != nil { // an old token: somebody else has it too (RFC 9700 section 4.14.2)
 		if err := s.end(ctx, id); err != nil {
 			return Tokens{}, err
@@ -108,7 +108,7 @@ func (s *Service) rotate(ctx context.Context, app client.App, id session.ID, tok
 // good returns the session if it has not ended.
 func (s *Service) good(ctx context.Context, id session.ID) (session.Session, error) {
 	ses, err := s.sessions.Get(ctx, id)
-	if errors.Is(err, fault.NotFound) || (err == nil && !ses.Good(clock())) {
+	if errors.Is(err, fault.NotFound) || (err == nil && !ses.Good(s.clock())) {
 		return session.Session{}, badGrant("the session has ended").Because(err)
 	}
 	return ses, err
@@ -124,7 +124,7 @@ func (s *Service) end(ctx context.Context, id session.ID) error {
 		if err != nil || !ses.Revoked.IsZero() {
 			return err
 		}
-		_, err = s.sessions.Swap(ctx, ses, ses.End(clock()))
+		_, err = s.sessions.Swap(ctx, ses, ses.End(s.clock()))
 		if !errors.Is(err, fault.Conflict) {
 			return err
 		}
@@ -167,7 +167,7 @@ func (s *Service) Verify(ctx context.Context, token secret.Text) (session.Claims
 		return session.Claims{}, client.App{}, err
 	}
 	ses, err := s.sessions.Get(ctx, claims.Session)
-	if errors.Is(err, fault.NotFound) || (err == nil && !ses.Good(clock())) {
+	if errors.Is(err, fault.NotFound) || (err == nil && !ses.Good(s.clock())) {
 		return session.Claims{}, client.App{}, fault.New(fault.Unauthenticated, "the session has ended; sign in again").
 			Named("invalid-token").Because(err)
 	}

@@ -5,6 +5,7 @@ package sessions
 
 import (
 	"context"
+	"time"
 
 	"perch/domain/apikey"
 	"perch/domain/client"
@@ -41,6 +42,7 @@ type Service struct {
 	ring     ports.Keyring
 	quotas   ports.QuotaStore
 	issuer   string
+	now      func() time.Time
 }
 
 // Parts are what the service is made of.
@@ -53,12 +55,13 @@ type Parts struct {
 	Signer   ports.TokenSigner
 	Keyring  ports.Keyring
 	Quotas   ports.QuotaStore
-	Issuer   string // the public URL, without a slash at the end
+	Issuer   string           // the public URL, without a slash at the end
+	Now      func() time.Time // the time that replicas agree on
 }
 
 // New returns the service.
 func New(p Parts) *Service {
-	return &Service{p.Clients, p.Apps, p.Grants, p.Codes, p.Sessions, p.Signer, p.Keyring, p.Quotas, p.Issuer}
+	return &Service{p.Clients, p.Apps, p.Grants, p.Codes, p.Sessions, p.Signer, p.Keyring, p.Quotas, p.Issuer, p.Now}
 }
 
 // Issuer is the issuer identifier (RFC 8414).
@@ -66,3 +69,6 @@ func (s *Service) Issuer() string { return s.issuer }
 
 // JWKS returns the public signing keys as a JSON Web Key Set.
 func (s *Service) JWKS(ctx context.Context) ([]byte, error) { return s.signer.JWKS(ctx) }
+
+// clock is the time as sessions keep it.
+func (s *Service) clock() time.Time { return s.now().UTC().Truncate(time.Microsecond) }

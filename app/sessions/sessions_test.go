@@ -81,7 +81,7 @@ func newServer(t *testing.T) *server {
 	s := &server{t: t, x: &x{}, apps: clients.New(registry.Apps(), registry.Keys(), ring, xs)}
 	s.Service = sessions.New(sessions.Parts{
 		Clients: s.apps, Apps: registry.Apps(), Grants: s.x, Codes: store.Codes(), Sessions: store.Sessions(),
-		Signer: jws.New(store.SigningKeys(), ring, issuer), Keyring: ring, Quotas: store.Quota(), Issuer: issuer,
+		Signer: jws.New(store.SigningKeys(), ring, issuer, time.Now), Keyring: ring, Quotas: store.Quota(), Issuer: issuer, Now: time.Now,
 	})
 	s.app, s.id = s.register()
 	_, s.other = s.register()

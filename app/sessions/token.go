@@ -88,7 +88,7 @@ func (s *Service) fromCode(ctx context.Context, app client.App, r TokenRequest) 
 		return Tokens{}, err
 	case c.App != app.ID:
 		return Tokens{}, badGrant("the code was issued to another client application")
-	case !clock().Before(c.Expires):
+	case !s.clock().Before(c.Expires):
 		return Tokens{}, badGrant("the code is older than a minute")
 	case c.Redirect != r.Redirect:
 		return Tokens{}, badGrant("redirect_uri is not the one the code was issued for")
@@ -117,7 +117,7 @@ func (s *Service) stands(ctx context.Context, c session.Code) error {
 // opened the session yet, it is stored as ended, so that it cannot.
 func (s *Service) reused(ctx context.Context, app client.App, c session.Code) error {
 	if c.App == app.ID {
-		_, err := s.sessions.Create(ctx, opened(c, "").End(clock()))
+		_, err := s.sessions.Create(ctx, s.opened(c, "").End(s.clock()))
 		if errors.Is(err, fault.Conflict) {
 			err = s.end(ctx, c.Session)
 		}
@@ -133,7 +133,7 @@ func (s *Service) open(ctx context.Context, c session.Code) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
-	ses, err := s.sessions.Create(ctx, opened(c, digest))
+	ses, err := s.sessions.Create(ctx, s.opened(c, digest))
 	if errors.Is(err, fault.Conflict) {
 		return Tokens{}, badGrant("the code was used twice").Because(err)
 	}
@@ -144,8 +144,8 @@ func (s *Service) open(ctx context.Context, c session.Code) (Tokens, error) {
 }
 
 // opened is the session that a code opens.
-func opened(c session.Code, digest string) session.Session {
-	now := clock()
+func (s *Service) opened(c session.Code, digest string) session.Session {
+	now := s.clock()
 	return session.Session{
 		ID: c.Session, App: c.App, Grant: c.Grant, User: c.User, Scopes: c.Scopes,
 		Current: digest, Created: now, Expires: now.Add(session.SessionTTL),
@@ -154,7 +154,7 @@ func opened(c session.Code, digest string) session.Session {
 
 // issue signs an access token for the session.
 func (s *Service) issue(ctx context.Context, ses session.Session, refresh secret.Text) (Tokens, error) {
-	now := clock()
+	now := s.clock()
 	access, err := s.signer.Sign(ctx, session.Claims{
 		ID: rand.Text(), Issuer: s.issuer, App: ses.App, Grant: ses.Grant, Session: ses.ID,
 		User: ses.User, Scopes: ses.Scopes, Issued: now, Expires: now.Add(session.AccessTTL),

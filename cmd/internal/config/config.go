@@ -12,6 +12,7 @@ import (
 // Where things are kept unless settings say otherwise.
 const (
 	DefaultKeysetFile     = "./perch.keyset.json"
+	DefaultJournal        = "./perch.journal"
 	DefaultAdminTokenFile = "./perch.admin-token" // #nosec G101 -- a path, not a secret
 )
 
@@ -47,6 +48,13 @@ type Config struct {
 	// KeysetFile holds the keys that seal what is stored. Empty once loaded
 	// means keys that live as long as the process, for stores that do too.
 	KeysetFile string `env:"PERCH_KEYSET_FILE" placeholder:"FILE" help:"The keys that seal what is stored. Without it, ./perch.keyset.json; with memory: alone, keys that end with Perch."`
+
+	// Journal is the folder for tokens that X gave and the vault does not have
+	// yet. "off" once loaded means that they are in memory alone.
+	Journal string `env:"PERCH_JOURNAL" placeholder:"FOLDER" help:"A folder on a disk that stays, for the moment between X's answer and the vault's: what X gave is kept there, sealed. Without it, ./perch.journal; with memory: alone, or as off, only in memory."`
+
+	// ClockOff is by how much this process has the time wrong; for tests.
+	ClockOff time.Duration `kong:"-"`
 
 	// AdminToken lets operators in. Empty once loaded means that the file
 	// DefaultAdminTokenFile holds it, or is to be made.
@@ -105,6 +113,12 @@ func (c Config) Settled() Config {
 	}
 	if c.KeysetFile == "" && (kept(c.Store) || kept(c.Vault)) {
 		c.KeysetFile = DefaultKeysetFile
+	}
+	if c.Journal == "" {
+		c.Journal = "off"
+		if kept(c.Vault) {
+			c.Journal = DefaultJournal
+		}
 	}
 	if c.PublicURL == "" && !strings.HasSuffix(c.Listen, ":0") && checkAddress("", c.Listen) == nil {
 		c.PublicURL = "http://" + c.Listen

@@ -25,7 +25,7 @@ func TestDefaults(t *testing.T) {
 	want := config.Config{
 		Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", PublicURL: "http://127.0.0.1:8080",
 		Store: "sqlite:./perch.db", Vault: "sqlite:./perch.db", Quota: "sqlite:./perch.db",
-		KeysetFile:  "./perch.keyset.json",
+		KeysetFile: "./perch.keyset.json", Journal: "./perch.journal",
 		X:           config.X{APIURL: "https://api.x.com", AuthorizeURL: "https://x.com/i/oauth2/authorize"},
 		ClientLimit: 6000, LogLevel: "info", LogFormat: "json", ShutdownGrace: 30 * time.Second,
 	}
@@ -64,6 +64,12 @@ func TestWhereSettingsComeFrom(t *testing.T) {
 			func(c config.Config) string { return c.KeysetFile }, "./perch.keyset.json"},
 		{"a key file for memory", []string{"PERCH_STORE=memory:", "PERCH_KEYSET_FILE=k"}, nil,
 			func(c config.Config) string { return c.KeysetFile }, "k"},
+		{"memory alone needs no journal", []string{"PERCH_STORE=memory:"}, nil,
+			func(c config.Config) string { return c.Journal }, "off"},
+		{"a vault that stays has one", []string{"PERCH_STORE=memory:", "PERCH_VAULT=sqlite:v.db"}, nil,
+			func(c config.Config) string { return c.Journal }, "./perch.journal"},
+		{"a vault that stays, and no disk that does", []string{"PERCH_JOURNAL=off"}, nil,
+			func(c config.Config) string { return c.Journal }, "off"},
 		{"X", []string{"PERCH_X_CLIENT_ID=abc"}, nil,
 			func(c config.Config) string { return c.X.ClientID }, "abc"},
 		{"a secret", []string{"PERCH_X_BEARER=canary"}, nil,

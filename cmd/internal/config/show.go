@@ -23,6 +23,7 @@ func (c Config) Show() []Setting {
 		{"PERCH_QUOTA", Shown(c.Quota)},
 		{"PERCH_MIGRATE", strconv.FormatBool(c.Migrate)},
 		{"PERCH_KEYSET_FILE", or(c.KeysetFile, "(none: keys end with the process)")},
+		{"PERCH_JOURNAL", c.Journal},
 		{"PERCH_ADMIN_TOKEN", hide(c.AdminToken, "(from "+DefaultAdminTokenFile+")")},
 		{"PERCH_X_CLIENT_ID", or(c.X.ClientID, "(not set)")},
 		{"PERCH_X_CLIENT_SECRET", hide(c.X.ClientSecret, "(not set)")},

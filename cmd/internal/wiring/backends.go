@@ -20,6 +20,7 @@ import (
 // A backend keeps everything; settings may give single ports to another one.
 type backend interface {
 	ports.Pinger
+	ports.Clock
 	Vault() ports.TokenVault
 	Registry() ports.Registry
 	Authorizations() ports.Authorizations
@@ -39,7 +40,8 @@ type Stores struct {
 	Sessions       ports.Sessions
 	SigningKeys    ports.SigningKeys
 	Quota          ports.QuotaStore
-	Backends       []Backend // each once
+	Clock          ports.Clock // that of the vault
+	Backends       []Backend   // each once
 }
 
 // A Backend is one of the stores by its setting.
@@ -74,6 +76,7 @@ func openStores(ctx context.Context, cfg config.Config, log *slog.Logger) (Store
 	s := Stores{
 		Vault: opened[cfg.Vault].Vault(), Registry: main.Registry(), Authorizations: main.Authorizations(),
 		Codes: main.Codes(), Sessions: main.Sessions(), SigningKeys: main.SigningKeys(), Quota: opened[cfg.Quota].Quota(),
+		Clock: opened[cfg.Vault],
 	}
 	for url, b := range opened {
 		s.Backends = append(s.Backends, Backend{url, b})

@@ -91,6 +91,7 @@ func settings(t testing.TB, e environment, x string) config.Config {
 	}
 	if kind, _ := config.Backend(cfg.Store); kind != "memory" {
 		cfg.KeysetFile = filepath.Join(dir, "perch.keyset.json")
+		cfg.Journal = filepath.Join(dir, "perch.journal")
 	}
 	return cfg.Settled()
 }

@@ -10,6 +10,7 @@ import (
 
 	"perch/adapters/jws"
 	"perch/adapters/keyring"
+	"perch/app/clock"
 	"perch/cmd/internal/config"
 	"perch/domain/oauth"
 	"perch/domain/secret"
@@ -95,8 +96,10 @@ func newKeyring(r *keyring.Ring) ports.Keyring { return r }
 
 // newSigner has the first signing key made, so that a later start can tell
 // whether its keys fit.
-func newSigner(ctx context.Context, s Stores, ring ports.Keyring, cfg config.Config) (*jws.Signer, error) {
-	signer := jws.New(s.SigningKeys, ring, cfg.PublicURL)
+func newSigner(
+	ctx context.Context, s Stores, ring ports.Keyring, c *clock.Clock, cfg config.Config,
+) (*jws.Signer, error) {
+	signer := jws.New(s.SigningKeys, ring, cfg.PublicURL, c.Now)
 	_, err := signer.JWKS(ctx)
 	return signer, err
 }

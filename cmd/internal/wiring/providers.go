@@ -11,6 +11,7 @@ import (
 	"perch/app/access"
 	"perch/app/actions"
 	"perch/app/clients"
+	"perch/app/clock"
 	"perch/app/grants"
 	"perch/app/health"
 	"perch/app/sessions"
@@ -55,21 +56,36 @@ func newClients(s Stores, ring ports.Keyring, x *xapps.Service) *clients.Service
 	return clients.New(s.Registry.Apps(), s.Registry.Keys(), ring, x)
 }
 
+// tokenRest is how long X's token endpoint is left alone between two tries while
+// it fails for everybody.
+const tokenRest = 15 * time.Second
+
+func newBreaker(o ports.Observer) ports.Breaker { return xhttp.NewBreakers(tokenRest, o) }
+
+// newClock looks at the store's clock before anything is dated.
+func newClock(ctx context.Context, s Stores, cfg config.Config) (*clock.Clock, error) {
+	c := clock.New(s.Clock, func() time.Time { return time.Now().Add(cfg.ClockOff) })
+	return c, c.Look(ctx)
+}
+
 func newGrants(
-	s Stores, ring ports.Keyring, x *xhttp.Gateway, xs *xapps.Service, o ports.Observer, cfg config.Config,
+	s Stores, j ports.Journal, ring ports.Keyring, x *xhttp.Gateway, b ports.Breaker, xs *xapps.Service,
+	c *clock.Clock, o ports.Observer, cfg config.Config,
 ) *grants.Service {
 	return grants.New(grants.Parts{
-		Vault: s.Vault, Pending: s.Authorizations, Keyring: ring, X: x, XApps: xs,
-		Sessions: s.Sessions, Observer: o, Callback: cfg.Callback(),
+		Vault: s.Vault, Journal: j, Pending: s.Authorizations, Keyring: ring, X: x, Breaker: b, XApps: xs,
+		Sessions: s.Sessions, Clock: c, Observer: o, Callback: cfg.Callback(),
 	})
 }
 
 func newSessions(
-	s Stores, ring ports.Keyring, signer ports.TokenSigner, c *clients.Service, g *grants.Service, cfg config.Config,
+	s Stores, ring ports.Keyring, signer ports.TokenSigner, c *clients.Service, g *grants.Service,
+	now *clock.Clock, cfg config.Config,
 ) *sessions.Service {
 	return sessions.New(sessions.Parts{
 		Clients: c, Apps: s.Registry.Apps(), Grants: g, Codes: s.Codes, Sessions: s.Sessions,
 		Signer: signer, Keyring: ring, Quotas: s.Quota, Issuer: cfg.PublicURL,
+		Now: now.Now,
 	})
 }
 
@@ -104,7 +120,7 @@ func newDoors(cfg config.Config, v Version, s httpapi.Services, log *slog.Logger
 	return d
 }
 
-func newHouse(d doors, s httpapi.Services, x *xhttp.Gateway, _ *tidier) *House {
+func newHouse(d doors, s httpapi.Services, x *xhttp.Gateway, _ *tidier, _ *keeper) *House {
 	return &House{
 		Public: d.public, Admin: d.admin, Clients: s.Clients, Grants: s.Grants,
 		XApps: s.XApps, Health: s.Health, Gateway: x,

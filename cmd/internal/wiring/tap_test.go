@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"io/fs"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -90,18 +91,18 @@ func (p *tap) into(all secrets) {
 // papers are what a house leaves behind: its files and its log, by name.
 type papers map[string][]byte
 
-// collect reads every file of the directory, and the logs.
+// collect reads every file below the directory, and the logs.
 func collect(t *testing.T, dir string, logs ...*record) papers {
 	t.Helper()
 	all := papers{}
-	files, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		if all[f.Name()], err = os.ReadFile(filepath.Join(dir, f.Name())); err != nil {
-			t.Fatal(err)
+	if err := filepath.WalkDir(dir, func(path string, f fs.DirEntry, err error) error {
+		if err != nil || f.IsDir() {
+			return err
 		}
+		all[f.Name()], err = os.ReadFile(path)
+		return err
+	}); err != nil {
+		t.Fatal(err)
 	}
 	for _, l := range logs {
 		all["log"] = append(all["log"], l.bytes()...)

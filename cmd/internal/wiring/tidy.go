@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"perch/app/clock"
 	"perch/domain/session"
 )
 
@@ -20,19 +21,20 @@ const (
 // A tidier removes what has expired from the stores.
 type tidier struct {
 	stores Stores
+	clock  *clock.Clock
 	log    *slog.Logger
 }
 
 // newTidier starts a tidier; it ends with the clean-up.
-func newTidier(ctx context.Context, s Stores, log *slog.Logger) (*tidier, func()) {
+func newTidier(ctx context.Context, s Stores, c *clock.Clock, log *slog.Logger) (*tidier, func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	t, done := &tidier{s, log}, make(chan struct{})
+	t, done := &tidier{s, c, log}, make(chan struct{})
 	go func() {
 		defer close(done)
 		tick := time.NewTicker(tidyEvery)
 		defer tick.Stop()
 		for {
-			t.tidy(ctx, time.Now())
+			t.tidy(ctx, t.clock.Now())
 			select {
 			case <-ctx.Done():
 				return

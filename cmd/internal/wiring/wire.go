@@ -19,9 +19,9 @@ import (
 func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) (*House, func(), error) {
 	wire.Build(
 		openStores, openRing, newGateway, newObserver,
-		newKeyring, newSigner, wire.Bind(new(ports.TokenSigner), new(*jws.Signer)),
+		openJournal, newClock, newBreaker, newKeyring, newSigner, wire.Bind(new(ports.TokenSigner), new(*jws.Signer)),
 		newXApps, newClients, newGrants, newSessions, newActions, newGate, newHealth,
-		wire.Struct(new(httpapi.Services), "*"), newDoors, newTidier, newHouse,
+		wire.Struct(new(httpapi.Services), "*"), newDoors, newTidier, newKeeper, newHouse,
 	)
 	return nil, nil, nil
 }

@@ -34,7 +34,17 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		return nil, nil, err
 	}
 	clientsService := newClients(stores, keyring, service)
-	signer, err := newSigner(ctx, stores, keyring, cfg)
+	clock, err := newClock(ctx, stores, cfg)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	signer, err := newSigner(ctx, stores, keyring, clock, cfg)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	journal, err := openJournal(cfg)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
@@ -45,8 +55,9 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		return nil, nil, err
 	}
 	observer := newObserver(log)
-	grantsService := newGrants(stores, keyring, gateway, service, observer, cfg)
-	sessionsService := newSessions(stores, keyring, signer, clientsService, grantsService, cfg)
+	breaker := newBreaker(observer)
+	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, observer, cfg)
+	sessionsService := newSessions(stores, keyring, signer, clientsService, grantsService, clock, cfg)
 	gate := newGate(clientsService, sessionsService)
 	actionsService := newActions(stores, grantsService, service, gateway, observer, cfg)
 	healthService := newHealth(stores, gateway)
@@ -60,9 +71,16 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		Health:   healthService,
 	}
 	wiringDoors := newDoors(cfg, v, services, log)
-	wiringTidier, cleanup2 := newTidier(ctx, stores, log)
-	house := newHouse(wiringDoors, services, gateway, wiringTidier)
+	wiringTidier, cleanup2 := newTidier(ctx, stores, clock, log)
+	wiringKeeper, cleanup3, err := newKeeper(ctx, grantsService, clock, log)
+	if err != nil {
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	house := newHouse(wiringDoors, services, gateway, wiringTidier, wiringKeeper)
 	return house, func() {
+		cleanup3()
 		cleanup2()
 		cleanup()
 	}, nil

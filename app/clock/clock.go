@@ -1,0 +1,42 @@
+// Package clock is the time that replicas have in common: that of their store.
+package clock
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"perch/ports"
+)
+
+// A Clock is the store's time, known by how far this machine's own clock is off.
+type Clock struct {
+	store ports.Clock
+	own   func() time.Time
+	off   atomic.Int64 // nanoseconds to add to our own time
+}
+
+// New returns a clock that goes by our own time until Look has looked at the
+// store's. own is time.Now, but for tests.
+func New(store ports.Clock, own func() time.Time) *Clock { return &Clock{store: store, own: own} }
+
+// Now returns the time, in UTC and exact to the microsecond, as everything is
+// kept.
+func (c *Clock) Now() time.Time {
+	return c.own().Add(time.Duration(c.off.Load())).UTC().Truncate(time.Microsecond)
+}
+
+// Look looks at the store's clock. It is right to half of the time that takes.
+func (c *Clock) Look(ctx context.Context) error {
+	before := c.own()
+	now, err := c.store.Now(ctx)
+	if err != nil {
+		return err
+	}
+	halfway := before.Add(c.own().Sub(before) / 2)
+	c.off.Store(int64(now.Sub(halfway)))
+	return nil
+}
+
+// Off returns by how much our own clock was behind the store's at the last look.
+func (c *Clock) Off() time.Duration { return time.Duration(c.off.Load()) }

@@ -1,0 +1,92 @@
+package wiring
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"perch/adapters/journal"
+	"perch/adapters/memory"
+	"perch/app/clock"
+	"perch/app/grants"
+	"perch/cmd/internal/config"
+	"perch/ports"
+)
+
+// How often the keeper looks: while the store is away it must bring renewals
+// sooner after its return than others take the grants over.
+const (
+	keepEvery  = time.Second
+	clockEvery = time.Minute
+	offFrom    = 5 * time.Second // a clock that is off by so much is worth a word
+)
+
+// openJournal opens the folder that keeps renewals.
+func openJournal(cfg config.Config) (ports.Journal, error) {
+	if cfg.Journal == "off" {
+		return memory.NewJournal(), nil
+	}
+	return journal.Open(cfg.Journal)
+}
+
+// A keeper brings renewals from the journal to the vault, and keeps the store's
+// clock in sight.
+type keeper struct {
+	grants *grants.Service
+	clock  *clock.Clock
+	log    *slog.Logger
+
+	looked time.Time
+	stay   int // renewals that the vault cannot take, as last told
+}
+
+// newKeeper starts a keeper once it has brought what an earlier process left; it
+// ends with the clean-up.
+func newKeeper(
+	ctx context.Context, g *grants.Service, c *clock.Clock, log *slog.Logger,
+) (*keeper, func(), error) {
+	k := &keeper{grants: g, clock: c, log: log}
+	if err := k.keep(ctx); err != nil {
+		return nil, nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(keepEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			if err := k.keep(ctx); err != nil && ctx.Err() == nil {
+				k.log.Warn("the store does not answer; it is asked again in a second", "error", err)
+			}
+		}
+	}()
+	return k, func() { cancel(); <-done }, nil
+}
+
+func (k *keeper) keep(ctx context.Context) error {
+	if time.Since(k.looked) >= clockEvery {
+		if err := k.clock.Look(ctx); err != nil {
+			return err
+		}
+		k.looked = time.Now()
+		if off := k.clock.Off(); off.Abs() >= offFrom {
+			k.log.Warn("this machine's clock disagrees with the store's, which is the one that counts; let NTP set it",
+				"behind_by", off.String())
+		}
+	}
+	brought, stay, err := k.grants.Replay(ctx)
+	if brought > 0 {
+		k.log.Info("brought tokens from the journal to the vault", "grants", brought)
+	}
+	if stay > 0 && stay != k.stay {
+		k.log.Warn("the journal has tokens that this vault cannot take; perch doctor tells more", "grants", stay)
+	}
+	k.stay = stay
+	return err
+}
