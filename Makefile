@@ -2,11 +2,13 @@
 
 BACKENDS := memory sqlite postgres chromium
 REQUIRE_BACKENDS ?= chromium,postgres
+KILLS ?= 50
+SEED ?= 0
 PERCH_VERIFIED ?= $(CURDIR)/.cache/verified
 export PERCH_VERIFIED
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all lint fmt generate bench torture
+.PHONY: help run build test test-all lint fmt generate bench torture races
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +37,11 @@ generate: ## write what is generated again
 bench: ## run the benchmarks
 	go test -run - -bench . -benchmem ./...
 
-torture: ## run the tests of races twenty times under the race detector
+torture: ## kill replicas KILLS times in each of four setups, and count what was lost; SEED repeats a run
+	@go test -count=1 -timeout 4h ./cmd/internal/torture -args -kills=$(KILLS) -seed=$(SEED) -summary=$(CURDIR)/.cache/torture; \
+		status=$$?; tail -n 1 .cache/torture; exit $$status
+
+races: ## run the tests of races twenty times under the race detector
 	go test -race -count=20 -run 'Concurrent|AtOnce|Once|Many' ./app/... ./adapters/...
 
 .PHONY: fresh verified
