@@ -102,8 +102,9 @@ func (r *replica) start(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(r.binary, "serve") // #nosec G204 -- the program under test
-	cmd.Env, cmd.Stdout, cmd.Stderr = r.env, log, log
+	// As on a machine that lets every process leave a core.
+	cmd := exec.Command("sh", "-c", "ulimit -c unlimited; exec "+r.binary+" serve") // #nosec G204 -- the program under test
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = filepath.Dir(r.log), r.env, log, log
 	r.mu.Lock()
 	if err := cmd.Start(); err != nil {
 		r.mu.Unlock()

@@ -35,7 +35,9 @@ type run struct {
 	seed      uint64
 	replicas  []*replica
 	witnesses []*witness
-	vault     ports.TokenVault // the store, as seen from outside
+	dsn       string
+	store     *sqlstore.Store  // as seen from outside
+	vault     ports.TokenVault // of the store
 	ring      *keyring.Ring
 	app, key  string
 	client    *http.Client
@@ -72,12 +74,12 @@ func newRun(t *testing.T, s setup, binary string, seed uint64) *run {
 	must(t, err)
 	r.ring, _, err = keyring.OpenOrCreate(keys)
 	must(t, err)
-	r.vault = store.Vault()
+	r.dsn, r.store, r.vault = dsn, store, store.Vault()
 	app := xsim.DefaultApp()
 	env := []string{
 		"PERCH_STORE=" + dsn, "PERCH_KEYSET_FILE=" + keys, "PERCH_ADMIN_TOKEN=" + token, "PERCH_PUBLIC_URL=http://localhost:1",
 		"PERCH_X_CLIENT_ID=" + app.ClientID, "PERCH_X_CLIENT_SECRET=" + app.ClientSecret, "PERCH_CLIENT_LIMIT_PER_MINUTE=0",
-		"PERCH_LOG_LEVEL=warn", "GOTRACEBACK=all",
+		"PERCH_LOG_LEVEL=debug", "GOTRACEBACK=crash",
 	}
 	for i := range s.replicas {
 		one, seen := newReplica(t, i, binary, dir, r.x, env)
