@@ -1,0 +1,48 @@
+package wiring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"perch/cmd/internal/config"
+)
+
+// Open opens the stores that the settings name, for verbs that work on them
+// beside a Perch that serves, or without one. It makes and changes nothing: a
+// store that is not there, or not up to date, is refused. So is one in memory,
+// of which only the Perch that serves knows anything.
+func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (Stores, func(), error) {
+	urls := []string{cfg.Store, cfg.Vault}
+	slices.Sort(urls)
+	for _, url := range slices.Compact(urls) {
+		if err := there(ctx, url); err != nil {
+			return Stores{}, nil, err
+		}
+	}
+	return openStores(ctx, cfg, log)
+}
+
+func there(ctx context.Context, url string) error {
+	kind, place := config.Backend(url)
+	switch kind {
+	case "memory":
+		return errors.New("what is in memory: can be reached by nobody but the Perch that serves it; " +
+			"name a store that lasts with PERCH_STORE and PERCH_VAULT")
+	case "sqlite":
+		if _, err := os.Stat(place); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s does not exist; set PERCH_STORE to where Perch keeps its things, "+
+				"or make an empty one with perch migrate", config.Shown(url))
+		}
+	}
+	pending, err := Migrate(ctx, config.Config{Store: url}.Settled(), true)
+	if err == nil && len(pending) > 0 {
+		err = fmt.Errorf("%s lacks %s; run perch migrate", config.Shown(url), strings.Join(pending, ", "))
+	}
+	return err
+}
