@@ -22,8 +22,14 @@ type Keyring interface {
 	// What was stored under an older pepper is found by one of the later ones.
 	Digests(ctx context.Context, value secret.Text, label string) ([]string, error)
 
-	// Primary names the key that seals.
+	// Primary names the key that seals. It changes when the ring is rotated; a
+	// ring that others rotate notices it within seconds, and opens what they
+	// seal at once.
 	Primary() string
+
+	// KeyOf names the key that sealed the box, whether the ring has it or not;
+	// "" if the box does not tell.
+	KeyOf(box secret.Box) string
 }
 
 // A SigningKey signs access tokens of Perch. Others learn its public half.
@@ -46,6 +52,11 @@ type SigningKeys interface {
 
 	// List returns all keys, the newest first.
 	List(ctx context.Context) ([]SigningKey, error)
+
+	// Reseal puts next in place of the key's private half if that still is old.
+	// If it is another it returns fault.Conflict, if there is no such key
+	// fault.NotFound. Nothing else of a key ever changes.
+	Reseal(ctx context.Context, id string, old, next secret.Box) error
 
 	// Sweep removes keys that retired before the given time and returns how many.
 	Sweep(ctx context.Context, before time.Time) (int, error)

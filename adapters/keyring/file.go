@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
@@ -19,8 +20,11 @@ import (
 	"perch/domain/fault"
 )
 
-// version is the format of the file.
-const version = 1
+// The format of the file. The first one told nothing of the keys' ages.
+const (
+	version      = 2
+	firstVersion = 1
+)
 
 // maxFile is more than any sensible number of keys takes, in bytes.
 const maxFile = 1 << 20
@@ -31,6 +35,14 @@ type file struct {
 	Version int             `json:"version"`
 	Boxes   json.RawMessage `json:"aead"`
 	Peppers json.RawMessage `json:"prf"`
+	Ages    []age           `json:"keys,omitempty"`
+}
+
+// An age is what a keyset of Tink does not tell of a key that seals.
+type age struct {
+	ID      string     `json:"id"`
+	Created time.Time  `json:"created"`
+	Since   *time.Time `json:"seals_since,omitempty"` // nil: it was never the primary
 }
 
 // OpenOrCreate opens the ring at path, or makes a new one if there is no such
@@ -59,49 +71,79 @@ func Generate(path string) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.MarshalIndent(f, "", "  ")
+	whole, err := beside(path, f)
 	if err != nil {
-		return fault.New(fault.Internal, "").Because(err)
+		return err
 	}
-	// A name of its own first, for nobody may ever see half a ring.
-	out, err := os.CreateTemp(filepath.Dir(path), ".keyring-*") // mode 0600
-	if err != nil {
-		return fault.New(fault.Invalid, "the keyring %s cannot be created", path).Because(err)
-	}
-	defer func() { _ = os.Remove(out.Name()) }()
-	if err := write(out, append(text, '\n')); err != nil {
-		return fault.New(fault.Unavailable, "the keyring %s cannot be written", path).Because(err)
-	}
-	if err := os.Link(out.Name(), path); err != nil {
+	defer func() { _ = os.Remove(whole) }()
+	if err := os.Link(whole, path); err != nil {
 		return fault.New(fault.Invalid, "the keyring %s cannot be created", path).Because(err)
 	}
 	return syncDir(filepath.Dir(path))
 }
 
+// beside writes the ring under a name of its own, in the folder of path, and
+// returns the name: nobody may ever see half a ring under path.
+func beside(path string, f file) (string, error) {
+	text, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return "", fault.New(fault.Internal, "").Because(err)
+	}
+	out, err := os.CreateTemp(filepath.Dir(path), ".keyring-*") // mode 0600
+	if err != nil {
+		return "", fault.New(fault.Invalid, "the keyring %s cannot be created", path).Because(err)
+	}
+	if err := write(out, append(text, '\n')); err != nil {
+		return "", errors.Join(fault.New(fault.Unavailable, "the keyring %s cannot be written", path).Because(err),
+			os.Remove(out.Name()))
+	}
+	return out.Name(), nil
+}
+
 // Open reads the ring at path. It refuses a file that others than its owner may
 // read, and one that is not a whole ring.
 func Open(path string) (*Ring, error) {
+	k, seen, err := read(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &Ring{path: path, read: seen}
+	r.now.Store(k)
+	return r, nil
+}
+
+// read returns the keys in the file, and the file as it was before it was read.
+func read(path string) (*keys, fs.FileInfo, error) {
 	in, err := os.Open(path) // #nosec G304 -- the operator's own path
 	if err != nil {
-		return nil, fault.New(fault.Invalid, "the keyring %s cannot be opened", path).Because(err)
+		return nil, nil, fault.New(fault.Invalid, "the keyring %s cannot be opened", path).Because(err)
 	}
 	defer func() { _ = in.Close() }()
-	if err := private(path, in); err != nil {
-		return nil, err
+	f, seen, err := readFile(path, in)
+	if err != nil {
+		return nil, seen, err
+	}
+	k, err := f.keys()
+	if err != nil {
+		return nil, seen, damaged(path, err)
+	}
+	return k, seen, nil
+}
+
+func readFile(path string, in *os.File) (file, fs.FileInfo, error) {
+	seen, err := private(path, in)
+	if err != nil {
+		return file{}, seen, err
 	}
 	text, err := io.ReadAll(io.LimitReader(in, maxFile+1))
 	if err != nil {
-		return nil, fault.New(fault.Unavailable, "the keyring %s cannot be read", path).Because(err)
+		return file{}, seen, fault.New(fault.Unavailable, "the keyring %s cannot be read", path).Because(err)
 	}
 	f, err := parse(text)
 	if err != nil {
-		return nil, damaged(path, err)
+		return file{}, seen, damaged(path, err)
 	}
-	r, err := f.ring()
-	if err != nil {
-		return nil, damaged(path, err)
-	}
-	return r, nil
+	return f, seen, nil
 }
 
 func damaged(path string, err error) error {
@@ -109,19 +151,19 @@ func damaged(path string, err error) error {
 		"for without its keys nothing that was sealed can be opened", path, err)
 }
 
-func private(path string, in *os.File) error {
+func private(path string, in *os.File) (fs.FileInfo, error) {
 	stat, err := in.Stat()
 	if err != nil {
-		return fault.New(fault.Unavailable, "the keyring %s cannot be read", path).Because(err)
+		return nil, fault.New(fault.Unavailable, "the keyring %s cannot be read", path).Because(err)
 	}
 	if !stat.Mode().IsRegular() {
-		return fault.New(fault.Invalid, "the keyring %s is not a regular file", path)
+		return stat, fault.New(fault.Invalid, "the keyring %s is not a regular file", path)
 	}
 	if open := stat.Mode().Perm() & 0o077; open != 0 && runtime.GOOS != "windows" {
-		return fault.New(fault.Invalid, "the keyring %s can be read or changed by others (mode %04o); "+
+		return stat, fault.New(fault.Invalid, "the keyring %s can be read or changed by others (mode %04o); "+
 			"run: chmod 600 %s", path, stat.Mode().Perm(), path)
 	}
-	return nil
+	return stat, nil
 }
 
 // parse reads the outer form. Errors of the parser are not passed on, because
@@ -142,13 +184,13 @@ func parse(text []byte) (file, error) {
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return file{}, errors.New("something follows its end")
 	}
-	if f.Version != version {
-		return file{}, fmt.Errorf("its version is %d and this program reads version %d", f.Version, version)
+	if f.Version < firstVersion || f.Version > version {
+		return file{}, fmt.Errorf("its version is %d and this program reads up to version %d", f.Version, version)
 	}
 	return f, nil
 }
 
-func (f file) ring() (*Ring, error) {
+func (f file) keys() (*keys, error) {
 	boxes, err := handle(f.Boxes)
 	if err != nil {
 		return nil, errors.New("its member aead is not a keyset")
@@ -157,7 +199,12 @@ func (f file) ring() (*Ring, error) {
 	if err != nil {
 		return nil, errors.New("its member prf is not a keyset")
 	}
-	return ringOf(boxes, peppers)
+	k, err := keysOf(boxes, peppers)
+	if err != nil {
+		return nil, err
+	}
+	k.list, err = described(boxes, f.Ages)
+	return k, err
 }
 
 func handle(text []byte) (*keyset.Handle, error) {
@@ -173,7 +220,17 @@ func generated() (file, error) {
 	if err != nil {
 		return file{}, fault.New(fault.Internal, "").Because(err)
 	}
-	return fileOf(boxes, peppers)
+	f, err := fileOf(boxes, peppers)
+	if err != nil {
+		return file{}, err
+	}
+	primary, err := boxes.Primary()
+	if err != nil {
+		return file{}, fault.New(fault.Internal, "").Because(err)
+	}
+	now := clock()
+	f.Ages = []age{{ID: named(primary.KeyID()), Created: now, Since: &now}}
+	return f, nil
 }
 
 func fileOf(boxes, peppers *keyset.Handle) (file, error) {

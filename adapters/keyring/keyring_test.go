@@ -125,7 +125,7 @@ func TestOpenRefusesWhatIsNoRing(t *testing.T) {
 		"a list":           "[]",
 		"cut":              fmt.Sprintf(form, 1, boxes, peppers)[:200],
 		"something after":  fmt.Sprintf(form, 1, boxes, peppers) + "{}",
-		"another version":  fmt.Sprintf(form, 2, boxes, peppers),
+		"another version":  fmt.Sprintf(form, 3, boxes, peppers),
 		"no version":       fmt.Sprintf(`{"aead":%s,"prf":%s}`, boxes, peppers),
 		"no peppers":       fmt.Sprintf(`{"version":1,"aead":%s}`, boxes),
 		"null":             fmt.Sprintf(form, 1, boxes, "null"),

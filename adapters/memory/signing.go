@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"perch/domain/secret"
 	"perch/ports"
 )
 
@@ -41,6 +42,23 @@ func (s *SigningKeys) List(ctx context.Context) ([]ports.SigningKey, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.keys), nil
+}
+
+func (s *SigningKeys) Reseal(ctx context.Context, id string, old, next secret.Box) error {
+	if err := ended(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.keys, func(k ports.SigningKey) bool { return k.ID == id })
+	switch {
+	case i < 0:
+		return missing("signing key")
+	case s.keys[i].Private != old:
+		return overtaken("signing key")
+	}
+	s.keys[i].Private = next
+	return nil
 }
 
 func (s *SigningKeys) Sweep(ctx context.Context, before time.Time) (int, error) {

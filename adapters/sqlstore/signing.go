@@ -57,6 +57,28 @@ func (s *SigningKeys) List(ctx context.Context) ([]ports.SigningKey, error) {
 	return s.rows.values(rows), nil
 }
 
+func (s *SigningKeys) Reseal(ctx context.Context, id string, old, next secret.Box) error {
+	switch {
+	case !fit(id):
+		return missing("signing key")
+	case !fit(old):
+		return overtaken("signing key")
+	case !fit(next):
+		return unstorable()
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	n, err := affected(ctx)(s.rows.writes.NewUpdate().Model((*signingRow)(nil)).
+		Set("private_box = ?", next).Where("id = ? AND private_box = ?", id, old).Exec(ctx))
+	if err != nil || n == 1 {
+		return err
+	}
+	if _, err := s.rows.get(ctx, "id = ?", id); err != nil {
+		return err
+	}
+	return overtaken("signing key")
+}
+
 func (s *SigningKeys) Sweep(ctx context.Context, before time.Time) (int, error) {
 	return s.rows.remove(ctx, "retires < ?", micros(before))
 }

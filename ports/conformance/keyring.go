@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"perch/domain/fault"
 	"perch/domain/secret"
@@ -22,7 +23,27 @@ func Keyring(t *testing.T, open func(*testing.T) ports.Keyring) {
 		{"the digests of a value stay the same", keyringDigests},
 		{"digests differ by value and by label", keyringDigestsDiffer},
 		{"the ring names its primary key", keyringPrimary},
+		{"a box names the key that sealed it, and what is no box names none", keyringKeyOf},
 		{"a cancelled call is quick", keyringCancelled},
+	})
+}
+
+// Rotating is two rings of the same keys, as two replicas have them, and how to
+// give both another primary key.
+type Rotating struct {
+	One, Other ports.Keyring
+	Rotate     func(t *testing.T)
+}
+
+// KeyringRotation checks that open's rings keep the Keyring contract while they
+// are rotated.
+func KeyringRotation(t *testing.T, open func(*testing.T) Rotating) {
+	run(t, open, []check[Rotating]{
+		{"after a rotation another key seals, and the old one still opens", rotationPrimary},
+		{"what one ring seals after a rotation opens in the other at once", rotationOther},
+		{"labels hold for boxes of every key", rotationLabels},
+		{"digests outlive a rotation", rotationDigests},
+		{"nothing fails while the rings are rotated", rotationUnderLoad},
 	})
 }
 
@@ -137,6 +158,126 @@ func keyringDigestsDiffer(t *testing.T, k ports.Keyring) {
 func keyringPrimary(t *testing.T, k ports.Keyring) {
 	if first, again := k.Primary(), k.Primary(); first == "" || first != again {
 		t.Errorf("the primary key is called %q, and then %q", first, again)
+	}
+}
+
+func keyringKeyOf(t *testing.T, k ports.Keyring) {
+	for _, plain := range []string{canary, ""} {
+		box, err := k.Seal(t.Context(), secret.New(plain), "label")
+		wantSame(t, "the key of a box", k.KeyOf(must(t, box, err)), k.Primary())
+		for _, no := range []secret.Box{box[:8], box + "\n", "=" + box} {
+			wantSame(t, "the key of what is no box", k.KeyOf(no), "")
+		}
+	}
+	for _, no := range []secret.Box{"", "A", "AAAA", "\x00", "é", secret.Box(strings.Repeat("A", 200)), canary} {
+		wantSame(t, "the key of what is no box", k.KeyOf(no), "")
+	}
+}
+
+// rotated rotates and waits until both rings seal with another key than before.
+func rotated(t *testing.T, r Rotating) (before string) {
+	t.Helper()
+	before = r.One.Primary()
+	r.Rotate(t)
+	for _, k := range []ports.Keyring{r.One, r.Other} {
+		for end := time.Now().Add(20 * time.Second); k.Primary() == before; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("a ring has not noticed in twenty seconds that it was rotated")
+			}
+			must(t, "", drop(k.Seal(t.Context(), secret.New(""), "label")))
+		}
+	}
+	return before
+}
+
+func rotationPrimary(t *testing.T, r Rotating) {
+	var boxes []secret.Box
+	for range 3 {
+		box, err := r.One.Seal(t.Context(), secret.New(canary), "label")
+		boxes = append(boxes, must(t, box, err))
+		before := rotated(t, r)
+		wantSame(t, "the key of a box from before", r.Other.KeyOf(box), before)
+		wantSame(t, "the primary of the other ring", r.Other.Primary(), r.One.Primary())
+		next, err := r.One.Seal(t.Context(), secret.New(canary), "label")
+		wantSame(t, "the key of a new box", r.One.KeyOf(must(t, next, err)), r.One.Primary())
+	}
+	for _, box := range boxes {
+		for _, k := range []ports.Keyring{r.One, r.Other} {
+			got, err := k.Open(t.Context(), box, "label")
+			wantSame(t, "what a box of an old key held", must(t, got, err).Reveal(), canary)
+		}
+	}
+}
+
+func rotationOther(t *testing.T, r Rotating) {
+	before := r.One.Primary()
+	r.Rotate(t)
+	box, err := r.One.Seal(t.Context(), secret.New(canary), "label")
+	for end := time.Now().Add(20 * time.Second); r.One.KeyOf(must(t, box, err)) == before; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the old key still seals, twenty seconds after a rotation")
+		}
+		box, err = r.One.Seal(t.Context(), secret.New(canary), "label")
+	}
+	got, err := r.Other.Open(t.Context(), box, "label")
+	wantSame(t, "what the other ring opened", must(t, got, err).Reveal(), canary)
+}
+
+func rotationLabels(t *testing.T, r Rotating) {
+	row, other := secret.Label("kind", "1", "a"), secret.Label("kind", "2", "a")
+	old, err := r.One.Seal(t.Context(), secret.New(canary), row)
+	must(t, old, err)
+	rotated(t, r)
+	box, err := r.One.Seal(t.Context(), secret.New(canary), row)
+	must(t, box, err)
+	for _, b := range []secret.Box{old, box} {
+		stayShut(t, r.One, "a box moved to another row", b, other)
+		stayShut(t, r.Other, "a box moved to another row", b, other)
+		stayShut(t, r.One, "a changed box", b[:len(b)-2]+"AA", row)
+	}
+	// A box cannot be passed off as another key's: the name is part of the box.
+	stayShut(t, r.One, "an old box under the new key's name", box[:6]+old[6:], row)
+}
+
+func rotationDigests(t *testing.T, r Rotating) {
+	before, err := r.One.Digests(t.Context(), secret.New(canary), "label")
+	must(t, before, err)
+	rotated(t, r)
+	for _, k := range []ports.Keyring{r.One, r.Other} {
+		after, err := k.Digests(t.Context(), secret.New(canary), "label")
+		for _, d := range before {
+			if !slices.Contains(must(t, after, err), d) {
+				t.Error("a digest from before the rotation is not among those after it")
+			}
+		}
+	}
+}
+
+func rotationUnderLoad(t *testing.T, r Rotating) {
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer cancel()
+		for range 2 {
+			rotated(t, r)
+		}
+	}()
+	for _, err := range race(16, func(i int) error {
+		from, to := r.One, r.Other
+		if i%2 == 0 {
+			from, to = to, from
+		}
+		for ctx.Err() == nil {
+			box, err := from.Seal(t.Context(), secret.New(canary), "label")
+			if err != nil {
+				return err
+			}
+			if _, err := to.Open(t.Context(), box, "label"); err != nil {
+				return err
+			}
+		}
+		return nil
+	}) {
+		must(t, "", err)
 	}
 }
 

@@ -17,6 +17,8 @@ func SigningKeys(t *testing.T, open func(*testing.T) ports.SigningKeys) {
 		{"an ID can be taken once", signingTakenID},
 		{"a key must retire later than all stored ones", signingOrder},
 		{"of replicas that rotate at once, one succeeds", signingRace},
+		{"a private half is resealed if it still is what was read, and nothing else changes", signingReseal},
+		{"of many that reseal one key at once, one succeeds", signingResealRace},
 		{"a sweep removes what retired before and nothing else", signingSweep},
 		{"a cancelled call is quick and adds nothing", signingCancelled},
 	})
@@ -66,6 +68,33 @@ func signingRace(t *testing.T, s ports.SigningKeys) {
 	wantSame(t, "how many keys there are", len(must(t, got, err)), 3)
 }
 
+func signingReseal(t *testing.T, s ports.SigningKeys) {
+	for i, id := range []string{"a", "' OR 1=1--"} {
+		must(t, true, s.Add(t.Context(), signingKey(id, i, at)))
+	}
+	resealed := signingKey("' OR 1=1--", 1, at)
+	resealed.Private = "another box"
+	must(t, true, s.Reseal(t.Context(), resealed.ID, signingKey(resealed.ID, 1, at).Private, resealed.Private))
+	wantKeys(t, s, resealed, signingKey("a", 0, at))
+
+	wantKind(t, "Reseal of what was resealed meanwhile",
+		s.Reseal(t.Context(), resealed.ID, "box-"+secret.Box(resealed.ID), "a third"), fault.Conflict)
+	wantKind(t, "Reseal of another key's box", s.Reseal(t.Context(), "a", resealed.Private, "a third"), fault.Conflict)
+	for _, id := range append(unkept(), "", "A", "nobody") {
+		wantKind(t, "Reseal of a key that is not there", s.Reseal(t.Context(), id, "box-a", "a third"), fault.NotFound)
+	}
+	wantKeys(t, s, resealed, signingKey("a", 0, at))
+	must(t, true, s.Reseal(t.Context(), "a", "box-a", "box-a"))
+	wantKeys(t, s, resealed, signingKey("a", 0, at))
+}
+
+func signingResealRace(t *testing.T, s ports.SigningKeys) {
+	must(t, true, s.Add(t.Context(), signingKey("a", 0, at)))
+	oneWins(t, race(20, func(i int) error {
+		return s.Reseal(t.Context(), "a", "box-a", secret.Box(numbered("next", i)))
+	}), fault.Conflict)
+}
+
 func signingSweep(t *testing.T, s ports.SigningKeys) {
 	for i := range 4 {
 		must(t, true, s.Add(t.Context(), signingKey(numbered("k", i), i, at)))
@@ -82,9 +111,10 @@ func signingSweep(t *testing.T, s ports.SigningKeys) {
 func signingCancelled(t *testing.T, s ports.SigningKeys) {
 	must(t, true, s.Add(t.Context(), signingKey("a", 1, at)))
 	quick(t, map[string]func(context.Context) error{
-		"Add":   func(ctx context.Context) error { return s.Add(ctx, signingKey("b", 2, at)) },
-		"List":  func(ctx context.Context) error { return drop(s.List(ctx)) },
-		"Sweep": func(ctx context.Context) error { return drop(s.Sweep(ctx, at(99))) },
+		"Add":    func(ctx context.Context) error { return s.Add(ctx, signingKey("b", 2, at)) },
+		"Reseal": func(ctx context.Context) error { return s.Reseal(ctx, "a", "box-a", "next") },
+		"List":   func(ctx context.Context) error { return drop(s.List(ctx)) },
+		"Sweep":  func(ctx context.Context) error { return drop(s.Sweep(ctx, at(99))) },
 	})
 	wantKeys(t, s, signingKey("a", 1, at))
 }

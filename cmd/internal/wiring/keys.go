@@ -50,6 +50,7 @@ func openRing(ctx context.Context, cfg config.Config, s Stores, log *slog.Logger
 				cfg.KeysetFile, ring.Primary(), b.what, config.Shown(cfg.Store))
 		}
 	}
+	ring.Follow(log)
 	return ring, nil
 }
 
