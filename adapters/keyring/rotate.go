@@ -36,7 +36,22 @@ type Key struct {
 	Since   time.Time // when it began to seal; zero: unknown, or it never has
 }
 
-func clock() time.Time { return time.Now().UTC().Truncate(time.Second) }
+// Stopped is when the key ceased to seal, as far as the keys tell: when the next
+// one began to. It is zero for a key that never sealed, and where nothing tells.
+func Stopped(list []Key, id string) (at time.Time) {
+	i := slices.IndexFunc(list, func(k Key) bool { return k.ID == id })
+	if i < 0 || list[i].State == Staged {
+		return at
+	}
+	for _, k := range list {
+		if k.ID != id && k.Since.After(list[i].Since) && (at.IsZero() || k.Since.Before(at)) {
+			at = k.Since
+		}
+	}
+	return at
+}
+
+func clock() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 func described(boxes *keyset.Handle, ages []age) ([]Key, error) {
 	var list []Key

@@ -320,3 +320,18 @@ func TestManyBoxesOfAnUnknownKeyReadTheFileOnce(t *testing.T) {
 		t.Errorf("an unknown key had the file read again within a second; %v", err)
 	}
 }
+
+func TestStoppedIsWhenTheNextKeyBeganToSeal(t *testing.T) {
+	at := func(h int) time.Time { return time.Date(2026, 11, 25, h, 0, 0, 0, time.UTC) }
+	list := []Key{
+		{"old", Enabled, time.Time{}, time.Time{}}, {"a", Enabled, at(1), at(2)}, {"c", Enabled, at(3), at(6)},
+		{"b", Primary, at(2), at(7)}, {"next", Staged, at(8), time.Time{}},
+	}
+	for id, want := range map[string]time.Time{
+		"old": at(2), "a": at(6), "c": at(7), "b": {}, "next": {}, "nobody": {},
+	} {
+		if got := Stopped(list, id); !got.Equal(want) {
+			t.Errorf("%s stopped at %v, want %v", id, got, want)
+		}
+	}
+}

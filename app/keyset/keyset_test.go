@@ -369,6 +369,12 @@ func TestRetirable(t *testing.T) {
 	if err := h.Retirable(t.Context(), old, long, quiet); err != nil {
 		t.Errorf("a key that seals nothing: %v", err)
 	}
+	elsewhere := newHouse(t)
+	unused := elsewhere.rotate()
+	if err := elsewhere.Retirable(t.Context(), unused, long, quiet); !errors.Is(err, fault.Conflict) ||
+		!strings.Contains(err.Error(), "may belong to other stores") {
+		t.Errorf("stores that the keyset has sealed nothing in: %v", err)
+	}
 	g := h.stored("grant_000000")
 	broken := g
 	broken.Access = secret.Box(rand.Text())

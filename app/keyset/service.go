@@ -136,16 +136,15 @@ func (s *Service) Retirable(ctx context.Context, key string, stopped time.Time, 
 	if key == s.ring.Primary() {
 		return fault.New(fault.Conflict, "%s is the key that seals; perch keyset rotate lets another one seal", key)
 	}
-	if wait := time.Until(stopped.Add(Settling)); wait > 0 {
-		return fault.New(fault.Conflict, "%s sealed until %s, and sign-ins that were under way then may need it until %s; "+
-			"try again after that", key, clockTime(stopped), clockTime(stopped.Add(Settling))).After(wait)
-	}
+	wait := time.Until(stopped.Add(Settling)) // before the count, which may miss what came meanwhile
 	all, err := s.Count(ctx, tell)
 	if err != nil {
 		return err
 	}
 	var needed, silent []string
+	current := 0
 	for _, c := range all {
+		current += c.Boxes[s.ring.Primary()]
 		if n := c.Boxes[key]; n > 0 {
 			needed = append(needed, fmt.Sprintf("%s: %d", c.Kind, n))
 		}
@@ -160,6 +159,12 @@ func (s *Service) Retirable(ctx context.Context, key string, stopped time.Time, 
 	case len(silent) > 0:
 		return fault.New(fault.Conflict, "there are boxes that do not tell which key they need (%s), and it may be %s; "+
 			"they are damaged: restore them from a backup, or remove what holds them", strings.Join(silent, ", "), key)
+	case current == 0:
+		return fault.New(fault.Conflict, "%s, the key that seals, has sealed nothing of what is stored here, so the keyset "+
+			"may belong to other stores, which need %s; check the settings", s.ring.Primary(), key)
+	case wait > 0:
+		return fault.New(fault.Conflict, "%s sealed until %s, and sign-ins that were under way then may need it until %s; "+
+			"try again after that", key, clockTime(stopped), clockTime(stopped.Add(Settling))).After(wait)
 	}
 	return nil
 }

@@ -43,6 +43,7 @@ type exam struct {
 
 	keysetErr error // why ring is nil
 	trials    []trial
+	sealing   sealing
 
 	wasDefault string // client ID that the grants of the default X App were given to
 	byDefault  bool   // there are such grants

@@ -60,9 +60,12 @@ func (e *exam) signing(ctx context.Context, store ports.SigningKeys) {
 		e.add(broken, "signing keys", "cannot be read: %v", err)
 		return
 	}
+	for _, k := range list {
+		e.seals(signingKeys, k.Private)
+	}
 	if len(list) > 0 {
 		k := list[0]
-		e.opened(ctx, "signing keys", []sealed{{k.Private, secret.Label(ports.SigningKeyLabel, k.ID)}})
+		e.opened(ctx, signingKeys, []sealed{{k.Private, secret.Label(ports.SigningKeyLabel, k.ID)}})
 	}
 }
 
@@ -93,6 +96,7 @@ func (e *exam) keyset(context.Context) {
 		e.add(fine, about, "%s opens; its primary key is %s. Have a backup: nothing stored opens without it",
 			file, e.ring.Primary())
 		e.shut()
+		e.older()
 	}
 }
 

@@ -35,6 +35,7 @@ func (e *exam) stores(ctx context.Context) {
 		}
 		if store == e.cfg.Vault {
 			e.grants(ctx, s.Vault())
+			e.sealedGrants(ctx, s.Vault())
 		}
 		if store == e.cfg.Store {
 			e.applications(ctx, s.Registry().Apps())
@@ -148,6 +149,7 @@ func (e *exam) xApps(ctx context.Context, store ports.XApps) {
 			sealed{x.ClientSecret, secret.Label(xapp.SecretLabel, id)},
 			sealed{x.Bearer, secret.Label(xapp.BearerLabel, id)},
 			sealed{x.APISecret, secret.Label(xapp.APISecretLabel, id)})
+		e.seals("X Apps", x.ClientSecret, x.Bearer, x.APISecret)
 	}
 	e.opened(ctx, "X Apps", boxes)
 }

@@ -87,7 +87,7 @@ func (r *ran) says(t *testing.T, code int, texts ...string) {
 func TestHelpNamesEveryVerb(t *testing.T) {
 	for _, args := range [][]string{nil, {"--help"}} {
 		r := perch(t, nil, "", args...)
-		r.says(t, exitDone, "dev", "serve", "simulate", "apps", "xapps", "keys", "grants", "migrate", "doctor", "version")
+		r.says(t, exitDone, "dev", "serve", "simulate", "apps", "xapps", "keys", "grants", "keyset", "migrate", "doctor", "version")
 	}
 	perch(t, nil, "", "serve", "--help").says(t, exitDone, "--listen",
 		"($PERCH_LISTEN,", "$PERCH_X_CLIENT_SECRET_FILE")
