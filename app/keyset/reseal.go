@@ -12,18 +12,18 @@ import (
 )
 
 const (
-	// passes bounds how often rows are tried that were busy. Leases end sooner.
-	passes = 5
-
-	// between is how long busy rows are left alone.
-	between = 30 * time.Second
-
 	// hands is how many rows are resealed at once, for stores that are far away.
 	hands = 4
 
 	// tries is how often a row is read again that others keep changing.
 	tries = 10
 )
+
+// waits is how long rows are left alone that are busy, each time: together
+// longer than any lease.
+func waits() []time.Duration {
+	return []time.Duration{2 * time.Second, 8 * time.Second, 20 * time.Second, 30 * time.Second, 40 * time.Second}
+}
 
 // An Outcome is how a resealing ended.
 type Outcome struct {
@@ -50,16 +50,18 @@ func (s *Service) Reseal(ctx context.Context, tell func(Progress)) (o Outcome, e
 	if o.Before, err = s.Count(ctx, tell); err != nil {
 		return o, err
 	}
-	for pass := 1; ; pass++ {
+	for _, pause := range waits() {
 		why, err := s.round(ctx, &o, tell)
-		if err != nil || why == "" || pass == passes {
+		if err != nil || why == "" {
 			return o, err
 		}
-		tell(Progress{Doing: "waiting: " + why})
-		if err := wait(ctx, between); err != nil {
+		tell(Progress{Doing: "waiting for " + why})
+		if err := wait(ctx, pause); err != nil {
 			return o, err
 		}
 	}
+	_, err = s.round(ctx, &o, tell)
+	return o, err
 }
 
 // round tries every row, checks what came of it, and says what is worth another
@@ -79,7 +81,7 @@ func (s *Service) round(ctx context.Context, o *Outcome, tell func(Progress)) (w
 	case o.Busy.Count > 0:
 		return fmt.Sprintf("grants that are being refreshed (%d)", o.Busy.Count), nil
 	case o.Left() > 0 && o.Shut.Count == 0:
-		return fmt.Sprintf("boxes were sealed with another key meanwhile (%d)", o.Left()), nil
+		return fmt.Sprintf("those who seal with another key (%d boxes)", o.Left()), nil
 	}
 	return "", nil
 }

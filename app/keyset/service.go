@@ -29,12 +29,15 @@ type Parts struct {
 	Grants      ports.TokenVault
 	XApps       ports.XApps
 	SigningKeys ports.SigningKeys
+	Journal     ports.Journal
 	Keyring     ports.Keyring
 }
 
-// New returns the service.
+// New returns the service. Renewals are looked at before grants, which they become.
 func New(p Parts) *Service {
-	return &Service{p.Keyring, []shelf{grants(p.Grants), xApps(p.XApps), signingKeys(p.SigningKeys)}}
+	return &Service{p.Keyring, []shelf{
+		renewals(p.Journal), grants(p.Grants), xApps(p.XApps), signingKeys(p.SigningKeys),
+	}}
 }
 
 // Progress is how far a long task is.

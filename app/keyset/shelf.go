@@ -147,3 +147,25 @@ func signingKeys(store ports.SigningKeys) shelf {
 		return rows(all, err, one)
 	}}
 }
+
+// renewals are in the journal of this machine. They are only counted: whoever
+// keeps the journal brings them to the vault, as grants.
+func renewals(journal ports.Journal) shelf {
+	one := func(r ports.Renewal) row {
+		g := oauth.Grant{ID: r.Grant, App: r.App}
+		return row{
+			id: "the renewal of " + string(r.Grant),
+			boxes: []sealed{
+				{r.Pair.Access, g.Label(oauth.AccessLabel)}, {r.Pair.Refresh, g.Label(oauth.RefreshLabel)},
+			},
+			busy: true,
+		}
+	}
+	return shelf{"renewals", func(ctx context.Context, after string, _ int) ([]row, error) {
+		if after != "" {
+			return nil, nil
+		}
+		all, err := journal.Pending(ctx)
+		return rows(all, err, one)
+	}}
+}

@@ -33,11 +33,13 @@ type sealedStores struct {
 	keysetFile
 	Store string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept, as for perch serve."`
 	Vault string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
+
+	Journal string `env:"PERCH_JOURNAL" placeholder:"FOLDER" help:"The journal of this machine, as for perch serve."`
 }
 
 // open opens the keys and all that they may have sealed.
 func (s sealedStores) open(ctx context.Context, p *program) (*keyring.Ring, *keyset.Service, func(), error) {
-	cfg := config.Config{Store: s.Store, Vault: s.Vault}.Settled()
+	cfg := config.Config{Store: s.Store, Vault: s.Vault, Journal: s.Journal}.Settled()
 	if mistakes := cfg.CheckStores(); len(mistakes) > 0 {
 		return nil, nil, nil, mistakes
 	}
@@ -47,12 +49,16 @@ func (s sealedStores) open(ctx context.Context, p *program) (*keyring.Ring, *key
 	}
 	log := slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	ring.Follow(log)
+	journal, err := wiring.OpenJournal(cfg)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	stores, shut, err := wiring.Open(ctx, cfg, log)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	return ring, keyset.New(keyset.Parts{
-		Grants: stores.Vault, XApps: stores.Registry.XApps(), SigningKeys: stores.SigningKeys, Keyring: ring,
+		Grants: stores.Vault, XApps: stores.Registry.XApps(), SigningKeys: stores.SigningKeys, Journal: journal, Keyring: ring,
 	}), shut, nil
 }
 

@@ -85,7 +85,8 @@ func leftOver(o keyset.Outcome) error {
 		return fmt.Errorf("%d could not be resealed, because a box of theirs does not open with any key there is (%s); "+
 			"restore them, or the keyset, from a backup", o.Shut.Count, printable(o.Shut.String()))
 	case o.Busy.Count > 0:
-		return fmt.Errorf("%d grants were being refreshed all the time (%s); run it again later",
+		return fmt.Errorf("%d grants were being refreshed all the time (%s); run it again later, and where a renewal waits "+
+			"in the journal, start Perch before",
 			o.Busy.Count, printable(o.Busy.String()))
 	case o.Left() > 0:
 		return fmt.Errorf("%d boxes were sealed with another key meanwhile; if replicas have copies of the keyset, "+

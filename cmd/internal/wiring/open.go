@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"perch/cmd/internal/config"
+	"perch/ports"
 )
 
 // Open opens the stores that the settings name, for verbs that work on them
@@ -26,6 +27,15 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (Stores, fun
 		}
 	}
 	return openStores(ctx, cfg, log)
+}
+
+// OpenJournal opens the journal of this machine for such verbs. Where there is
+// none, nothing is pending.
+func OpenJournal(cfg config.Config) (ports.Journal, error) {
+	if _, err := os.Stat(cfg.Journal); errors.Is(err, fs.ErrNotExist) {
+		cfg.Journal = "off"
+	}
+	return openJournal(cfg)
 }
 
 func there(ctx context.Context, url string) error {

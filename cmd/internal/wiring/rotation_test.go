@@ -30,8 +30,12 @@ func verb(t *testing.T, cfg config.Config) (*keyring.Ring, *keyset.Service) {
 		t.Fatal(err)
 	}
 	ring.Follow(log)
+	journal, err := wiring.OpenJournal(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return ring, keyset.New(keyset.Parts{
-		Grants: stores.Vault, XApps: stores.Registry.XApps(), SigningKeys: stores.SigningKeys, Keyring: ring,
+		Grants: stores.Vault, XApps: stores.Registry.XApps(), SigningKeys: stores.SigningKeys, Journal: journal, Keyring: ring,
 	})
 }
 
