@@ -6,6 +6,7 @@ package keyring
 import (
 	"context"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -139,7 +140,7 @@ func keyOf(sealed []byte) string {
 	if len(sealed) < 5+nonce+tag || sealed[0] != 1 {
 		return ""
 	}
-	return fmt.Sprintf("%x", sealed[1:5])
+	return hex.EncodeToString(sealed[1:5])
 }
 
 func (r *Ring) Digests(ctx context.Context, value secret.Text, label string) ([]string, error) {
