@@ -307,13 +307,13 @@ func TestManyBoxesOfAnUnknownKeyReadTheFileOnce(t *testing.T) {
 	r.follow.read = time.Now().Add(-time.Hour) // nothing else reads: the clock tells
 	before := r.follow.read
 	opens(t, r, box, "new")
-	if r.follow.read != before {
+	if !r.follow.read.Equal(before) {
 		t.Error("a known key had the file read")
 	}
 	foreign := secret.Box(seal(t, Ephemeral(), "foreign"))
 	_, _ = r.Open(t.Context(), foreign, "label")
 	after := r.follow.read
-	if after == before {
+	if after.Equal(before) {
 		t.Error("an unknown key did not have the file read")
 	}
 	if _, err := r.Open(t.Context(), foreign, "label"); err == nil || r.follow.read.Sub(after) != 0 && r.follow.read.Sub(after) < seekEvery {

@@ -58,7 +58,8 @@ func (s sealedStores) open(ctx context.Context, p *program) (*keyring.Ring, *key
 		return nil, nil, nil, err
 	}
 	return ring, keyset.New(keyset.Parts{
-		Grants: stores.Vault, XApps: stores.Registry.XApps(), SigningKeys: stores.SigningKeys, Journal: journal, Keyring: ring,
+		Grants: stores.Vault, XApps: stores.Registry.XApps(), SigningKeys: stores.SigningKeys,
+		Journal: journal, Keyring: ring,
 	}), shut, nil
 }
 
@@ -117,7 +118,8 @@ func (v keysetRotate) Run(p *program) error {
 	if v.Stage {
 		k := keys[slices.IndexFunc(keys, func(k keyring.Key) bool { return k.State == keyring.Staged })]
 		p.say("staged %s: it opens, and does not seal yet\n", k.ID)
-		p.note("Copy %s to every replica and back it up. When all have it, let the key seal: perch keyset rotate\n", v.KeysetFile)
+		p.note("Copy %s to every replica and back it up. When all have it, let the key seal: perch keyset rotate\n",
+			v.KeysetFile)
 		return nil
 	}
 	k := keys[slices.IndexFunc(keys, func(k keyring.Key) bool { return k.State == keyring.Primary })]
@@ -163,7 +165,8 @@ func (v keysetRetire) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	p.say("retired %s: nothing that is stored was sealed with it\n", v.Key)
-	p.note("Backups of the database from before the resealing still need it: keep the backup of the keyset that goes with them.\n")
+	p.note("Backups of the database from before the resealing still need it: " +
+		"keep the backup of the keyset that goes with them.\n")
 	return nil
 }
 
