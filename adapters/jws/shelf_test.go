@@ -59,6 +59,17 @@ func (s *shelf) List(context.Context) ([]ports.SigningKey, error) {
 	return keys, nil
 }
 
+func (s *shelf) Reseal(_ context.Context, id string, old, next secret.Box) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := slices.IndexFunc(s.keys, func(k ports.SigningKey) bool { return k.ID == id && k.Private == old })
+	if i < 0 {
+		return fault.New(fault.Conflict, "changed meanwhile")
+	}
+	s.keys[i].Private = next
+	return nil
+}
+
 func (s *shelf) Sweep(_ context.Context, before time.Time) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
