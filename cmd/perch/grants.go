@@ -10,7 +10,8 @@ import (
 type grantVerbs struct {
 	List   grantList   `cmd:"" help:"List grants."`
 	Revoke grantRevoke `cmd:"" help:"End a grant, here and at X."`
-	Import grantImport `cmd:"" help:"Take over grants from elsewhere: one JSON object a line, on standard input."`
+	Import grantImport `cmd:"" help:"Take over grants from elsewhere, or what was exported."`
+	Export grantExport `cmd:"" help:"Write everything that grants need into a sealed file, for another store."`
 }
 
 // grant is a grant as the REST API shows it.

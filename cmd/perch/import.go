@@ -21,8 +21,9 @@ const progressEvery = 100
 
 type grantImport struct {
 	remote
-	App     string `required:"" placeholder:"ID" help:"The client application that the grants are for."`
-	Replace bool   `help:"Put the tokens in the place of grants that users have already, even if those are newer."`
+	sealedImport
+	App     string `placeholder:"ID" help:"The client application that the grants are for; needed unless they are --sealed."`
+	Replace bool   `help:"Put the tokens in the place of grants that users have already, even if those are newer; with --sealed, only of those that are older."`
 }
 
 // Help shows the form of a line.
@@ -35,7 +36,11 @@ An access_token or a refresh_token is needed, and scope. The others are expires_
 expires_at ("2026-01-02T03:04:05Z"), user_id, username and name. Without user_id, X is asked whose the
 access token is. token_type is ignored.
 
-A grant that the user has already stays as it is, and its line counts as "already there", unless --replace is given.`
+A grant that the user has already stays as it is, and its line counts as "already there", unless --replace is given.
+
+With --sealed FILE and --key FILE it takes what perch grants export wrote into the store that PERCH_STORE names, which
+no Perch should be serving meanwhile. All of the file is checked before anything is written, and each grant is read
+back. It may be run again: it goes on where it stopped.`
 }
 
 // imported is one line of an import.
@@ -77,7 +82,17 @@ func (t *tally) fail(p *program, line int, why string) {
 // Run imports a grant for each line. A bad line does not stop the others; a
 // Perch that does not answer does.
 func (v grantImport) Run(ctx context.Context, p *program) error {
-	o, err := v.open(p)
+	switch {
+	case v.Sealed != "" && v.App != "":
+		return misuse("--app is for raw tokens; a sealed export knows the client applications of its grants")
+	case v.Sealed != "":
+		return v.run(ctx, p, v.Replace, v.JSON)
+	case v.Key != "":
+		return misuse("--key opens a sealed export; name it with --sealed")
+	case v.App == "":
+		return misuse("--app says which client application the grants are for")
+	}
+	o, err := v.remote.open(p)
 	if err != nil {
 		return err
 	}

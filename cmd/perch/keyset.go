@@ -21,6 +21,8 @@ type keysetVerbs struct {
 	List   keysetList   `cmd:"" help:"List the keys, and how much each of them still seals."`
 	Reseal keysetReseal `cmd:"" help:"Bring everything that is stored under the key that seals. Perch may serve meanwhile."`
 	Retire keysetRetire `cmd:"" help:"Remove a key that seals nothing any more."`
+
+	Recipient recipientMake `cmd:"" help:"Make a pair of keys that an export of grants is sealed with."`
 }
 
 // keysetFile says where the keys are.

@@ -1,0 +1,29 @@
+package wiring
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"perch/adapters/keyring"
+	"perch/cmd/internal/config"
+)
+
+// KeysFor opens the keys that belong to stores which Open has opened. It
+// refuses those that do not fit what is stored, and makes none.
+func KeysFor(ctx context.Context, cfg config.Config, s Stores) (*keyring.Ring, error) {
+	if _, err := os.Stat(cfg.KeysetFile); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the keyset %s does not exist; set PERCH_KEYSET_FILE to the one that belongs to %s",
+			cfg.KeysetFile, config.Shown(cfg.Store))
+	}
+	return openRing(ctx, cfg, s, slog.New(slog.DiscardHandler))
+}
+
+// KeysOrNew is KeysFor, but makes new keys if there are none and nothing is
+// stored that was sealed with others.
+func KeysOrNew(ctx context.Context, cfg config.Config, s Stores, log *slog.Logger) (*keyring.Ring, error) {
+	return openRing(ctx, cfg, s, log)
+}

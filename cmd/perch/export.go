@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"perch/adapters/keyring"
+	"perch/app/moving"
+	"perch/cmd/internal/config"
+	"perch/cmd/internal/wiring"
+	"perch/domain/client"
+	"perch/domain/oauth"
+)
+
+// told is of how many single things a verb speaks before it only counts them.
+const told = 20
+
+// lately is how long after a change a Perch may still be serving.
+const lately = 5 * time.Minute
+
+type grantExport struct {
+	places
+	To        string `required:"" placeholder:"FILE.pub" help:"The public half of the recipient's pair; perch keyset recipient makes one."`
+	App       string `placeholder:"ID" help:"Only what belongs to this client application."`
+	Unsettled bool   `help:"Also grants that were being refreshed when Perch ended, though nobody knows what X did."`
+}
+
+// Help says what is in an export and how it is done.
+func (grantExport) Help() string {
+	return `Stop every Perch that serves the store first: X's refresh tokens work once, so a grant that is refreshed
+after it was exported is lost where it is imported.
+
+The export goes to standard output, sealed to the recipient. It holds grants with their tokens, and the client
+applications, API keys and X Apps they need; no sessions, so people sign in to pages again. API keys work where
+the keyset is the same, or holds the same peppers.`
+}
+
+// Run exports what the settings' stores hold.
+func (v grantExport) Run(ctx context.Context, p *program) error {
+	to, err := keyring.OpenRecipient(v.To)
+	if err != nil {
+		return err
+	}
+	if terminal(p.out) {
+		return misuse("the export goes to standard output; send it to a file, as > grants.perch")
+	}
+	stores, ring, shut, err := v.open(ctx, p, wiring.KeysFor)
+	if err != nil {
+		return err
+	}
+	defer shut()
+	pack, err := keyring.Pack(p.out, to)
+	if err != nil {
+		return err
+	}
+	bar, left := p.progress("grants", 0), &reasons{p: p}
+	done, err := moving.New(stores.Vault, stores.Registry, ring).Export(ctx, moving.Order{
+		App: client.AppID(v.App), Unsettled: v.Unsettled, At: bar.at,
+		Left: func(id oauth.GrantID, why string) { left.tell("grant " + string(id) + " " + why) },
+	}, pack)
+	bar.end()
+	if err != nil {
+		return fmt.Errorf("the export is not whole and cannot be imported: %w", err)
+	}
+	sum, err := pack.Close()
+	if err != nil {
+		return fmt.Errorf("the export is not whole and cannot be imported: %w", err)
+	}
+	left.end()
+	return v.report(p, done, to.ID, sum)
+}
+
+func (v grantExport) report(p *program, done moving.Exported, recipient, sum string) error {
+	p.note("exported=%d left=%d; with them %d client applications, %d API keys and %d X Apps\n",
+		done.Grants, done.Left, done.Apps, done.Keys, done.XApps)
+	p.note("Sealed to %s; its SHA-256 is %s.\n", recipient, sum)
+	if done.Untold > 0 {
+		p.note("%d of the grants are revoked and X could not be told yet: revoke them again from this store, "+
+			"for their tokens are not exported.\n", done.Untold)
+	}
+	if age := time.Since(done.Changed); age < lately {
+		p.note("A grant was changed %v ago. If a Perch still serves %s, stop it and export again.\n",
+			max(age, 0).Round(time.Second), config.Shown(v.Store))
+	}
+	p.note("Once this is imported, never serve %s again: the first of both to refresh a grant ends it at the other.\n",
+		config.Shown(v.Store))
+	if done.Left > 0 {
+		return errReported
+	}
+	return nil
+}
+
+// reasons tells of single things, as long as that helps.
+type reasons struct {
+	p *program
+	n int
+}
+
+func (r *reasons) tell(what string) {
+	if r.n++; r.n <= told {
+		r.p.note("%s\n", what)
+	}
+}
+
+func (r *reasons) end() {
+	if r.n > told {
+		r.p.note("… and %d more\n", r.n-told)
+	}
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"perch/adapters/keyring"
+	"perch/cmd/internal/config"
+	"perch/cmd/internal/wiring"
+)
+
+// places are the settings of verbs that work on stores directly.
+type places struct {
+	Store      string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept: sqlite:PATH or postgres://USER@HOST/DATABASE."`
+	Vault      string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
+	KeysetFile string `env:"PERCH_KEYSET_FILE" placeholder:"FILE" help:"The keys that seal what is stored; without it, ./perch.keyset.json."`
+}
+
+// config are the settings as the rest of the house knows them.
+func (s places) config() (config.Config, error) {
+	cfg := config.Config{Store: s.Store, Vault: s.Vault, KeysetFile: s.KeysetFile}.Settled()
+	if mistakes := cfg.CheckStores(); len(mistakes) > 0 {
+		return cfg, mistakes
+	}
+	return cfg, nil
+}
+
+// opener opens keys for stores.
+type opener func(context.Context, config.Config, wiring.Stores) (*keyring.Ring, error)
+
+// open opens the stores, and the keys that belong to them.
+func (s places) open(ctx context.Context, p *program, keys opener) (wiring.Stores, *keyring.Ring, func(), error) {
+	cfg, err := s.config()
+	if err != nil {
+		return wiring.Stores{}, nil, nil, err
+	}
+	stores, shut, err := wiring.Open(ctx, cfg, p.log())
+	if err != nil {
+		return wiring.Stores{}, nil, nil, err
+	}
+	ring, err := keys(ctx, cfg, stores)
+	if err != nil {
+		shut()
+		return wiring.Stores{}, nil, nil, err
+	}
+	return stores, ring, shut, nil
+}
+
+// log tells operators beside the answer what a part of the house logs.
+func (p *program) log() *slog.Logger {
+	return slog.New(slog.NewTextHandler(p.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
