@@ -24,6 +24,8 @@ type verbs struct {
 	Grants   grantVerbs   `cmd:"" help:"Grants: what users have allowed client applications."`
 	Keyset   keysetVerbs  `cmd:"" help:"The keys that seal what is stored: rotate them, reseal, retire old ones."`
 	Migrate  migrateVerb  `cmd:"" help:"Bring the schema of a store up to date."`
+	Backup   backupVerb   `cmd:"" help:"Copy an SQLite store while Perch serves it."`
+	Restore  restoreVerb  `cmd:"" help:"Put a backup of an SQLite store in its place."`
 	Doctor   doctorVerb   `cmd:"" help:"Check settings, keys, stores and X, and say what to do."`
 	Version  versionVerb  `cmd:"" help:"Say which Perch this is."`
 

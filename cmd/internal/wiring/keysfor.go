@@ -27,3 +27,14 @@ func KeysFor(ctx context.Context, cfg config.Config, s Stores) (*keyring.Ring, e
 func KeysOrNew(ctx context.Context, cfg config.Config, s Stores, log *slog.Logger) (*keyring.Ring, error) {
 	return openRing(ctx, cfg, s, log)
 }
+
+// Fits reports whether the keyset of the settings belongs to their stores.
+func Fits(ctx context.Context, cfg config.Config) error {
+	s, shut, err := Open(ctx, cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer shut()
+	_, err = KeysFor(ctx, cfg, s)
+	return err
+}

@@ -1,0 +1,87 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// companions are what SQLite puts beside a database. One that is left from
+// another database would be played into the one that takes its place.
+func companions() []string { return []string{"-wal", "-shm", "-journal"} }
+
+// ErrThere says that a database is where another was to be put.
+var ErrThere = errors.New("there is a database already")
+
+// ErrServed says that somebody has the database open.
+var ErrServed = errors.New("somebody uses the database")
+
+// Install gives the database in the file staged, which nobody uses, the name
+// path. What is there is refused with ErrThere, unless it is to be replaced:
+// then it is kept beside it under the name that is returned. Nobody may be using
+// it; ErrServed says that somebody is.
+func Install(ctx context.Context, staged, path string, replace bool, now time.Time) (kept string, err error) {
+	if err := closed(ctx, staged); err != nil {
+		return "", err
+	}
+	kept = path + ".before-restore-" + now.UTC().Format("20060102T150405Z")
+	_, err = os.Lstat(path)
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return "", err
+	case err == nil && !replace:
+		return "", ErrThere
+	case err == nil:
+		if err := closed(ctx, path); err != nil {
+			return "", err
+		}
+	}
+	moved := false
+	for _, part := range append(companions(), "") {
+		gone, err := aside(path+part, kept+part)
+		if err != nil {
+			return "", err
+		}
+		moved = moved || gone
+	}
+	// A link, because it does not take the place of what came meanwhile.
+	if err := os.Link(staged, path); err != nil {
+		return "", fmt.Errorf("%w; what was there is %s", err, kept)
+	}
+	if !moved {
+		kept = ""
+	}
+	return kept, errors.Join(os.Remove(staged), flushed(filepath.Dir(path)))
+}
+
+// aside renames a file, if there is one.
+func aside(from, to string) (bool, error) {
+	if _, err := os.Lstat(from); errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if _, err := os.Lstat(to); err == nil {
+		return false, fmt.Errorf("%s is there already; wait a second and try again", to)
+	}
+	return true, os.Rename(from, to)
+}
+
+// closed writes the log of the database back into its file, which succeeds only
+// while nobody else has it open. A database that is damaged is closed enough.
+func closed(ctx context.Context, path string) error {
+	err := within(ctx, path, []string{"mode=rw", "_busy_timeout=1000"}, func(db *sql.DB) error {
+		_, err := db.ExecContext(ctx, "PRAGMA journal_mode=DELETE")
+		return err
+	})
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && e.Code()&0xff == sqlite3.SQLITE_BUSY {
+		return ErrServed
+	}
+	return ctx.Err()
+}
