@@ -1,9 +1,13 @@
 package moving
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"hash"
 	"time"
 
 	"perch/domain/apikey"
@@ -16,11 +20,6 @@ import (
 
 // pageSize is how many things are read of a store at once.
 const pageSize = 500
-
-// parcel takes records and seals them.
-type parcel interface {
-	Put(kind string, record []byte) error
-}
 
 // An Order is what to export.
 type Order struct {
@@ -45,16 +44,22 @@ type Exported struct {
 type exporter struct {
 	*Service
 	Order
-	to   parcel
+	out  func(kind string, record []byte) error
 	sent map[xapp.ID]bool
+	seen hash.Hash // of the versions of all grants, in order
 	done Exported
 }
 
-// Export puts everything of the order into the parcel, each thing after those
-// it needs. Grants that cannot be taken whole stay behind and are told of.
-func (s *Service) Export(ctx context.Context, o Order, to parcel) (Exported, error) {
-	e := &exporter{Service: s, Order: o, to: to, sent: map[xapp.ID]bool{}}
-	for _, part := range []func(context.Context) error{e.source, e.allXApps, e.allApps, e.allKeys, e.allGrants} {
+// Export hands everything of the order to put, each thing after those it needs. Grants that cannot be taken whole stay behind and are told of. If a
+// grant was changed meanwhile the error is fault.Conflict, and what was
+// put must not be used: it may hold a refresh token that X has exchanged for another.
+func (s *Service) Export(
+	ctx context.Context, o Order, put func(kind string, record []byte) error,
+) (Exported, error) {
+	e := &exporter{Service: s, Order: o, out: put, sent: map[xapp.ID]bool{}, seen: sha256.New()}
+	for _, part := range []func(context.Context) error{
+		e.source, e.allXApps, e.allApps, e.allKeys, e.allGrants, e.stillSame,
+	} {
 		if err := part(ctx); err != nil {
 			return e.done, err
 		}
@@ -67,7 +72,7 @@ func (e *exporter) put(kind string, record any) error {
 	if err != nil {
 		return fault.New(fault.Internal, "").Because(err)
 	}
-	return e.to.Put(kind, text)
+	return e.out(kind, text)
 }
 
 func (e *exporter) source(ctx context.Context) error {
@@ -170,7 +175,28 @@ func (e *exporter) allGrants(ctx context.Context) error {
 		return e.vault.List(ctx, e.App, after, pageSize)
 	}
 	return pages(list, func(g oauth.Grant) oauth.GrantID { return g.ID },
-		func(g oauth.Grant) error { return e.grant(ctx, g) })
+		func(g oauth.Grant) error {
+			stamp(e.seen, g)
+			return e.grant(ctx, g)
+		})
+}
+
+// stillSame looks at all grants again. That they were not changed needs no
+// clock, and no memory but a sum.
+func (e *exporter) stillSame(ctx context.Context) error {
+	again := sha256.New()
+	err := pages(func(after oauth.GrantID) ([]oauth.Grant, error) { return e.vault.List(ctx, e.App, after, pageSize) },
+		func(g oauth.Grant) oauth.GrantID { return g.ID },
+		func(g oauth.Grant) error { stamp(again, g); return nil })
+	if err == nil && !bytes.Equal(e.seen.Sum(nil), again.Sum(nil)) {
+		err = fault.New(fault.Conflict, "grants were changed while they were exported; stop every Perch that serves this "+
+			"store, and export again")
+	}
+	return err
+}
+
+func stamp(sum hash.Hash, g oauth.Grant) {
+	_, _ = fmt.Fprintf(sum, "%q %d\n", g.ID, g.Version)
 }
 
 // grant exports a grant whose tokens are certain: while somebody refreshes it

@@ -58,7 +58,7 @@ func (v grantExport) Run(ctx context.Context, p *program) error {
 	done, err := moving.New(stores.Vault, stores.Registry, ring).Export(ctx, moving.Order{
 		App: client.AppID(v.App), Unsettled: v.Unsettled, At: bar.at,
 		Left: func(id oauth.GrantID, why string) { left.tell("grant " + string(id) + " " + why) },
-	}, pack)
+	}, pack.Put)
 	bar.end()
 	if err != nil {
 		return fmt.Errorf("the export is not whole and cannot be imported: %w", err)
