@@ -171,7 +171,7 @@ func readHalf(path string, hidden bool) (pairFile, error) {
 			path, half.Version, version)
 	}
 	if hidden && len(half.Private) > 0 {
-		err = private(path, in)
+		_, err = private(path, in)
 	}
 	return half, err
 }

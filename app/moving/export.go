@@ -50,9 +50,10 @@ type exporter struct {
 	done Exported
 }
 
-// Export hands everything of the order to put, each thing after those it needs. Grants that cannot be taken whole stay behind and are told of. If a
-// grant was changed meanwhile the error is fault.Conflict, and what was
-// put must not be used: it may hold a refresh token that X has exchanged for another.
+// Export hands everything of the order to put, each thing after those it needs.
+// Grants that cannot be taken whole stay behind and are told of. If a grant was
+// changed meanwhile the error is fault.Conflict, and what was put must not be
+// used: it may hold a refresh token that X has exchanged for another.
 func (s *Service) Export(
 	ctx context.Context, o Order, put func(kind string, record []byte) error,
 ) (Exported, error) {
@@ -209,8 +210,8 @@ func (e *exporter) grant(ctx context.Context, g oauth.Grant) error {
 	case g.Leased(time.Now()):
 		return e.leave(g, "is being refreshed; stop every Perch that serves this store, and export again")
 	case g.Unsettled() && !e.Unsettled:
-		return e.leave(g, "was being refreshed when Perch ended, and nobody knows what X did. Its next use settles it; "+
-			"to move it as it is, export with --unsettled")
+		return e.leave(g, "was being refreshed when Perch ended. Start Perch on this store once: if X's answer is in its "+
+			"journal (PERCH_JOURNAL), that settles it. If not, nobody knows what X did; --unsettled moves it as it is")
 	}
 	r := recordOfGrant(g)
 	if g.State == oauth.Revoked {

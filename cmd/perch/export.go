@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"perch/adapters/keyring"
+	"perch/app/keyset"
 	"perch/app/moving"
 	"perch/cmd/internal/config"
 	"perch/cmd/internal/wiring"
@@ -42,7 +43,7 @@ func (v grantExport) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	if terminal(p.out) {
+	if newBar(p.out).terminal {
 		return misuse("the export goes to standard output; send it to a file, as > grants.perch")
 	}
 	stores, ring, shut, err := v.open(ctx, p, wiring.KeysFor)
@@ -54,9 +55,10 @@ func (v grantExport) Run(ctx context.Context, p *program) error {
 	if err != nil {
 		return err
 	}
-	bar, left := p.progress("grants", 0), &reasons{p: p}
+	bar, left := newBar(p.err), &reasons{p: p}
 	done, err := moving.New(stores.Vault, stores.Registry, ring).Export(ctx, moving.Order{
-		App: client.AppID(v.App), Unsettled: v.Unsettled, At: bar.at,
+		App: client.AppID(v.App), Unsettled: v.Unsettled,
+		At:   func(n int) { bar.tell(keyset.Progress{Doing: "exporting grants", Rows: n}) },
 		Left: func(id oauth.GrantID, why string) { left.tell("grant " + string(id) + " " + why) },
 	}, pack.Put)
 	bar.end()

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"perch/adapters/keyring"
+	"perch/app/keyset"
 	"perch/app/moving"
 	"perch/cmd/internal/config"
 	"perch/cmd/internal/wiring"
@@ -82,7 +83,7 @@ type move struct {
 	left    *reasons
 
 	mu   sync.Mutex
-	bar  *progress
+	bar  *bar
 	done moved
 }
 
@@ -104,7 +105,7 @@ func (m *move) run(ctx context.Context) error {
 	found := m.arrival.Found
 	m.p.note("The export is whole: %d grants, %d client applications, %d API keys and %d X Apps; its SHA-256 is %s.\n",
 		found[moving.KindGrant], found[moving.KindApp], found[moving.KindKey], found[moving.KindXApp], sum)
-	m.bar = m.p.progress("grants", found[moving.KindGrant])
+	m.bar = newBar(m.p.err)
 	again, err := m.write(ctx)
 	m.bar.end()
 	m.left.end()
@@ -201,7 +202,9 @@ func (m *move) keep(ctx context.Context, kind string, record []byte) error {
 	} else {
 		m.done.There++
 	}
-	m.bar.at(m.done.Imported + m.done.There + m.done.Failed)
+	m.bar.tell(keyset.Progress{
+		Doing: "importing grants", Rows: m.done.Imported + m.done.There + m.done.Failed, Of: m.arrival.Found[moving.KindGrant],
+	})
 	return nil
 }
 
