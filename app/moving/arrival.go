@@ -130,14 +130,23 @@ func (a *Arrival) Keep(ctx context.Context, kind string, record []byte) (o Outco
 	for wait := 200 * time.Millisecond; ; wait *= 2 {
 		o, err = keep(ctx, record)
 		o.Kind = kind
-		if !errors.Is(err, fault.Unavailable) || wait > patience || !sleep(ctx, wait) {
+		if !errors.Is(err, fault.Unavailable) || wait > patience || !sleep(ctx, max(wait, asked(err))) {
 			return o, err
 		}
 	}
 }
 
-// patience is the longest pause before a store that does not answer is asked again.
+// patience is the longest pause before a store that does not answer is asked
+// again, unless it asks for a longer one itself.
 const patience = 2 * time.Second
+
+// asked is how long the store wants to be left alone.
+func asked(err error) time.Duration {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f.Wait
+	}
+	return 0
+}
 
 // sleep reports whether the time passed before the context ended.
 func sleep(ctx context.Context, d time.Duration) bool {

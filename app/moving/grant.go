@@ -10,41 +10,34 @@ import (
 	"perch/domain/secret"
 )
 
+// keepGrant tries to create the grant before it looks: most are new, and each
+// question costs a round trip.
 func (a *Arrival) keepGrant(ctx context.Context, record []byte) (Outcome, error) {
 	r, err := read[grantRecord](KindGrant, record)
 	if err != nil {
 		return Outcome{}, err
 	}
 	o := Outcome{ID: r.ID}
-	here, err := a.vault.Get(ctx, r.grant().ID)
-	switch {
-	case errors.Is(err, fault.NotFound):
-		return a.newGrant(ctx, o, r)
-	case err != nil:
-		return o, err
-	}
-	return a.oldGrant(ctx, o, r, here)
-}
-
-// newGrant keeps a grant whose ID is not here.
-func (a *Arrival) newGrant(ctx context.Context, o Outcome, r grantRecord) (Outcome, error) {
 	g, err := a.sealed(ctx, r)
 	if err != nil {
 		return o, err
 	}
-	_, err = a.vault.Create(ctx, g)
-	if !errors.Is(err, fault.Conflict) {
+	if _, err = a.vault.Create(ctx, g); !errors.Is(err, fault.Conflict) {
 		return a.kept(ctx, o, r, err)
 	}
-	other, err := a.vault.Find(ctx, g.App, g.XApp, g.User.ID)
+	here, err := a.vault.Get(ctx, g.ID)
 	switch {
-	case err == nil && other.ID != g.ID:
-		o.Result = There
-		o.Note = "the user has connected here anew, as " + string(other.ID) + "; that grant stays"
-		return o, nil
-	case err == nil, errors.Is(err, fault.NotFound):
-		return o, meanwhile(fault.Conflict) // it came a moment ago
+	case err == nil:
+		return a.oldGrant(ctx, o, r, here)
+	case !errors.Is(err, fault.NotFound):
+		return o, err
 	}
+	other, err := a.vault.Find(ctx, g.App, g.XApp, g.User.ID)
+	if errors.Is(err, fault.NotFound) {
+		return o, meanwhile(fault.Conflict) // it went a moment ago
+	}
+	o.Result = There
+	o.Note = "the user has connected here anew, as " + string(other.ID) + "; that grant stays"
 	return o, err
 }
 
