@@ -29,7 +29,7 @@ func TestABackupComesBack(t *testing.T) {
 	s.perch(t, "backup", file).says(t, exitFailed, "exists already and stays")
 
 	// To another place, under the same keyset.
-	other := stop{"sqlite", "sqlite:" + filepath.Join(t.TempDir(), "perch.db"), s.keyset}
+	other := stop{kind: "sqlite", url: "sqlite:" + filepath.Join(t.TempDir(), "perch.db"), keyset: s.keyset}
 	other.perch(t, "restore", file).says(t, exitDone, "with 30 grants", "last change of a grant in it is of 2026-11-25T12:00:00Z",
 		"their users must connect again")
 	if diff := cmp.Diff(want, other.holds(t)); diff != "" {
@@ -94,7 +94,7 @@ func TestWhatIsNotRestored(t *testing.T) {
 		"no keyset":      {good, other + "-away", "does not exist"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			to := stop{"sqlite", "sqlite:" + filepath.Join(t.TempDir(), "perch.db"), c.keyset}
+			to := stop{kind: "sqlite", url: "sqlite:" + filepath.Join(t.TempDir(), "perch.db"), keyset: c.keyset}
 			to.perch(t, "restore", c.file).says(t, exitFailed, "is not restored, and nothing was changed", c.say)
 			if left := must[[]os.DirEntry](t)(os.ReadDir(filepath.Dir(to.path()))); len(left) != 0 {
 				t.Errorf("it leaves %v behind", left)

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -32,26 +33,29 @@ const marked = "CANARY"
 // A stop is a store on a journey, with a keyset of its own.
 type stop struct {
 	kind, url, keyset string
+	more              []string // variables, to reach it
 }
 
-// kinds are the stores that grants move between.
-func kinds() map[string]func(*testing.T) string {
-	return map[string]func(*testing.T) string{
-		"sqlite":   func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "perch.db") },
-		"postgres": func(t *testing.T) string { return pgtest.URL(t) },
+// kinds are the stores that grants move between: where an empty one is, and
+// what else is needed to reach it.
+func kinds() map[string]func(*testing.T) (url string, more []string) {
+	return map[string]func(*testing.T) (string, []string){
+		"sqlite":   func(t *testing.T) (string, []string) { return "sqlite:" + filepath.Join(t.TempDir(), "perch.db"), nil },
+		"postgres": func(t *testing.T) (string, []string) { return pgtest.URL(t), nil },
 	}
 }
 
 // stopAt returns an empty store of the kind, with its schema.
 func stopAt(t *testing.T, kind string) stop {
 	t.Helper()
-	s := stop{kind, kinds()[kind](t), filepath.Join(t.TempDir(), "keyset.json")}
+	s := stop{kind: kind, keyset: filepath.Join(t.TempDir(), "keyset.json")}
+	s.url, s.more = kinds()[kind](t)
 	s.perch(t, "migrate").says(t, exitDone, "applied 0001_init.sql")
 	return s
 }
 
 func (s stop) environ() []string {
-	return []string{"PERCH_STORE=" + s.url, "PERCH_KEYSET_FILE=" + s.keyset}
+	return append([]string{"PERCH_STORE=" + s.url, "PERCH_KEYSET_FILE=" + s.keyset}, s.more...)
 }
 
 // perch runs to its end, however long a journey takes.
@@ -262,18 +266,21 @@ func (s stop) insides(t *testing.T) []byte {
 		}
 		return all.Bytes()
 	}
-	db := must[*sql.DB](t)(sql.Open("pgx", s.url))
-	defer func() { _ = db.Close() }()
+	store, _ := s.opened(t)
 	for _, table := range []string{"grants", "xapps", "api_keys", "applications"} {
-		rows := must[*sql.Rows](t)(db.Query("SELECT t::text FROM " + table + " t"))
+		rows := must[*sql.Rows](t)(store.DB().Query("SELECT * FROM " + table))
+		columns := must[[]string](t)(rows.Columns())
 		for rows.Next() {
-			var text string
-			if err := rows.Scan(&text); err != nil {
+			row, into := make([]string, len(columns)), make([]any, len(columns))
+			for i := range row {
+				into[i] = &row[i]
+			}
+			if err := rows.Scan(into...); err != nil {
 				t.Fatal(err)
 			}
-			all.WriteString(text + "\n")
+			all.WriteString(strings.Join(row, "\n"))
 		}
-		if err := rows.Err(); err != nil {
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			t.Fatal(err)
 		}
 	}
