@@ -29,6 +29,8 @@ from it. It saves applications, keys and grants that were not used since; the ot
 
 // Run makes a backup.
 func (v backupVerb) Run(ctx context.Context, p *program) error {
+	ctx, stop := stoppable(ctx)
+	defer stop()
 	cfg, err := v.config()
 	if err != nil {
 		return err
@@ -83,6 +85,8 @@ refreshed since the backup cannot be refreshed again, and their users must conne
 
 // Run restores a backup.
 func (v restoreVerb) Run(ctx context.Context, p *program) error {
+	ctx, stop := stoppable(ctx)
+	defer stop()
 	cfg, err := v.config()
 	if err != nil {
 		return err

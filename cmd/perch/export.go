@@ -39,6 +39,8 @@ the keyset is the same, or holds the same peppers.`
 
 // Run exports what the settings' stores hold.
 func (v grantExport) Run(ctx context.Context, p *program) error {
+	ctx, stop := stoppable(ctx)
+	defer stop()
 	to, err := keyring.OpenRecipient(v.To)
 	if err != nil {
 		return err

@@ -281,6 +281,28 @@ func TestAnImportGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
+// An import that is stopped says how to go on, and leaves whole grants.
+func TestAnImportThatIsStopped(t *testing.T) {
+	from, to := stopAt(t, "sqlite"), stopAt(t, "sqlite")
+	from.settle(t, 300)
+	private, public := recipient(t)
+	file := from.export(t, public)
+	r, stop := started(t, to.environ(), "grants", "import", "--sealed="+file, "--key="+private)
+	store, _ := to.opened(t)
+	eventually(t, "some are there", func() bool {
+		list, err := store.Vault().List(t.Context(), "", "", 5)
+		return err == nil && len(list) == 5
+	})
+	stop()
+	if r.code != exitDone {
+		r.says(t, exitFailed, "stopped: ", "Import again")
+	}
+	to.take(t, file, private).says(t, exitDone, "failed=0 verified=300\n")
+	if diff := cmp.Diff(from.holds(t).Grants, to.holds(t).Grants); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestAUserWhoConnectedAnewKeepsThat(t *testing.T) {
 	from, to := stopAt(t, "sqlite"), stopAt(t, "sqlite")
 	from.settle(t, 4)

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os/signal"
+	"syscall"
 
 	"perch/adapters/keyring"
 	"perch/cmd/internal/config"
@@ -44,6 +46,12 @@ func (s places) open(ctx context.Context, p *program, keys opener) (wiring.Store
 		return wiring.Stores{}, nil, nil, err
 	}
 	return stores, ring, shut, nil
+}
+
+// stoppable is ctx until somebody stops the program: what is half done is
+// then given up in order.
+func stoppable(ctx context.Context) (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 }
 
 // log tells operators beside the answer what a part of the house logs.

@@ -29,6 +29,8 @@ type sealedImport struct {
 // run takes the export in. It is read twice: nothing is written before all of
 // it has proved genuine.
 func (v sealedImport) run(ctx context.Context, p *program, replace, asked bool) error {
+	ctx, stop := stoppable(ctx)
+	defer stop()
 	if v.Key == "" {
 		return misuse("--key names the private half of the pair that the export is sealed to")
 	}
