@@ -120,8 +120,8 @@ func (u *Unpacker) line() ([]byte, error) {
 
 // changed says of a line only where it is.
 func changed(line int) error {
-	return fault.New(fault.Invalid, "line %d of the parcel does not open: it was changed, or a line before it is missing, "+
-		"moved or repeated; nothing after it can be trusted. Copy the parcel anew, or export again", line)
+	return fault.New(fault.Invalid, "line %d of the parcel does not open: it was changed, or a line before it is "+
+		"missing, moved or repeated; nothing after it can be trusted. Copy the parcel anew, or export again", line)
 }
 
 func decode(text []byte) ([]byte, error) {

@@ -241,8 +241,8 @@ func (e *exporter) tokens(ctx context.Context, g oauth.Grant, r *grantRecord) (e
 
 func (e *exporter) leave(g oauth.Grant, why string) error {
 	e.done.Left++
-	if e.Order.Left != nil {
-		e.Order.Left(g.ID, why)
+	if e.Left != nil {
+		e.Left(g.ID, why)
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func (b *box) Put(kind string, record []byte) error {
 	return nil
 }
 
-var now = time.Date(2026, 11, 25, 12, 0, 0, 1000, time.UTC) //nolint:gochecknoglobals // a moment
+var now = time.Date(2026, 11, 25, 12, 0, 0, 1000, time.UTC)
 
 func (p place) grant(t *testing.T, id string, edit func(*oauth.Grant)) oauth.Grant {
 	t.Helper()

@@ -20,8 +20,8 @@ type backupVerb struct {
 
 // Help says what a backup is good for, and for how long.
 func (backupVerb) Help() string {
-	return `Copies the SQLite database as it is at one moment, while Perch serves it. Keep the keyset file as well, and apart
-from it: neither is any use without the other, and both together are the users' tokens.
+	return `Copies the SQLite database as it is at one moment, while Perch serves it. Keep the keyset file as well, and
+apart from it: neither is any use without the other, and both together are the users' tokens.
 
 A backup grows old fast: X's refresh tokens work once, so each grant that was refreshed since cannot be refreshed
 from it. It saves applications, keys and grants that were not used since; the other users connect again.`
@@ -60,7 +60,7 @@ func sqliteOnly(store, verb string) (path string, err error) {
 	case "sqlite":
 		return path, nil
 	case config.Postgres:
-		return "", misuse(say + "; use PostgreSQL's own pg_dump --format=custom and pg_restore, or its point-in-time recovery")
+		return "", misuse(say + "; use PostgreSQL's pg_dump --format=custom and pg_restore, or its point-in-time recovery")
 	case "d1":
 		return "", misuse(say + "; use wrangler d1 export, or D1's Time Travel (wrangler d1 time-travel restore)")
 	case "memory":
@@ -77,7 +77,8 @@ type restoreVerb struct {
 
 // Help says what comes back with a backup.
 func (restoreVerb) Help() string {
-	return `Puts a backup where PERCH_STORE says, after looking whether it is whole and opens with the keyset. Stop Perch first.
+	return `Puts a backup where PERCH_STORE says, after looking whether it is whole and opens with the keyset.
+Stop Perch first.
 
 Old refresh tokens come back with an old backup, and X takes one that was used before for stolen: grants that were
 refreshed since the backup cannot be refreshed again, and their users must connect again.`
@@ -142,8 +143,8 @@ func (v restoreVerb) report(p *program, cfg config.Config, b sqlstore.Backup, ke
 		p.note("What was there is kept as %s.\n", kept)
 	}
 	if !b.Changed.IsZero() {
-		p.note("The last change of a grant in it is of %s. Grants that were refreshed since cannot be refreshed again, for X "+
-			"takes a refresh token that was used before for stolen; their users must connect again.\n",
+		p.note("The last change of a grant in it is of %s. Grants that were refreshed since cannot be refreshed again, for "+
+			"X takes a refresh token that was used before for stolen; their users must connect again.\n",
 			b.Changed.Format(time.RFC3339))
 	}
 	p.note("Revocations since then are forgotten, too: of users, API keys and applications.\n")

@@ -92,7 +92,7 @@ func (v grantImport) Run(ctx context.Context, p *program) error {
 	case v.App == "":
 		return misuse("--app says which client application the grants are for")
 	}
-	o, err := v.remote.open(p)
+	o, err := v.open(p)
 	if err != nil {
 		return err
 	}

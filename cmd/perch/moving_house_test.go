@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -95,7 +94,7 @@ func must[V any](t *testing.T) func(V, error) V {
 	}
 }
 
-var day = time.Date(2026, 11, 25, 12, 0, 0, 123456000, time.UTC) //nolint:gochecknoglobals // a moment
+var day = time.Date(2026, 11, 25, 12, 0, 0, 123456000, time.UTC)
 
 // settle fills an empty store: two X Apps, two applications, three keys and n
 // grants, of which each tenth is revoked and each eleventh suspect.
@@ -268,21 +267,27 @@ func (s stop) insides(t *testing.T) []byte {
 	}
 	store, _ := s.opened(t)
 	for _, table := range []string{"grants", "xapps", "api_keys", "applications"} {
-		rows := must[*sql.Rows](t)(store.DB().Query("SELECT * FROM " + table))
-		columns := must[[]string](t)(rows.Columns())
-		for rows.Next() {
-			row, into := make([]string, len(columns)), make([]any, len(columns))
-			for i := range row {
-				into[i] = &row[i]
-			}
-			if err := rows.Scan(into...); err != nil {
-				t.Fatal(err)
-			}
-			all.WriteString(strings.Join(row, "\n"))
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			t.Fatal(err)
-		}
+		dump(t, store.DB(), table, &all)
 	}
 	return all.Bytes()
+}
+
+func dump(t *testing.T, db *sql.DB, table string, to *bytes.Buffer) {
+	t.Helper()
+	rows := must[*sql.Rows](t)(db.Query("SELECT * FROM " + table))
+	defer func() { _ = rows.Close() }()
+	columns := must[[]string](t)(rows.Columns())
+	for rows.Next() {
+		row, into := make([]string, len(columns)), make([]any, len(columns))
+		for i := range row {
+			into[i] = &row[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		to.WriteString(strings.Join(row, "\n"))
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 }
