@@ -76,7 +76,7 @@ func (v grantExport) Run(ctx context.Context, p *program) error {
 }
 
 func (v grantExport) report(p *program, done moving.Exported, recipient, sum string) error {
-	p.note("exported=%d left=%d; with them %d client applications, %d API keys and %d X Apps\n",
+	p.note("exported=%d left=%d applications=%d api_keys=%d x_apps=%d\n",
 		done.Grants, done.Left, done.Apps, done.Keys, done.XApps)
 	p.note("Sealed to %s; its SHA-256 is %s.\n", recipient, sum)
 	if done.Untold > 0 {

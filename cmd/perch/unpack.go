@@ -105,7 +105,7 @@ func (m *move) run(ctx context.Context) error {
 		return fmt.Errorf("nothing was imported: %w", err)
 	}
 	found := m.arrival.Found
-	m.p.note("The export is whole: %d grants, %d client applications, %d API keys and %d X Apps; its SHA-256 is %s.\n",
+	m.p.note("The export is whole: grants=%d applications=%d api_keys=%d x_apps=%d; its SHA-256 is %s.\n",
 		found[moving.KindGrant], found[moving.KindApp], found[moving.KindKey], found[moving.KindXApp], sum)
 	m.bar = newBar(m.p.err)
 	again, err := m.write(ctx)
