@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,7 +12,9 @@ import (
 	"perch/cmd/internal/config"
 	"perch/cmd/internal/wiring"
 	"perch/domain/client"
+	"perch/domain/fault"
 	"perch/domain/oauth"
+	"perch/ports"
 )
 
 // told is of how many single things a verb speaks before it only counts them.
@@ -24,6 +27,7 @@ type grantExport struct {
 	places
 	To        string `required:"" placeholder:"FILE.pub" help:"The public half of the recipient's pair; perch keyset recipient makes one."`
 	App       string `placeholder:"ID" help:"Only what belongs to this client application."`
+	Journal   string `env:"PERCH_JOURNAL" placeholder:"FOLDER" help:"Perch's journal on this machine; without it, ./perch.journal. Nothing is exported while something is left in it."`
 	Unsettled bool   `help:"Also grants that were being refreshed when Perch ended, though nobody knows what X did."`
 }
 
@@ -53,6 +57,9 @@ func (v grantExport) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	defer shut()
+	if err := v.nothingPending(ctx, stores.Vault); err != nil {
+		return err
+	}
 	pack, err := keyring.Pack(p.out, to)
 	if err != nil {
 		return err
@@ -73,6 +80,36 @@ func (v grantExport) Run(ctx context.Context, p *program) error {
 	}
 	left.end()
 	return v.report(p, done, to.ID, sum)
+}
+
+// nothingPending refuses to export what the journal knows better. What it holds
+// of other stores, or of long ago, is no matter.
+func (v grantExport) nothingPending(ctx context.Context, vault ports.TokenVault) error {
+	cfg := config.Config{Store: v.Store, Journal: v.Journal}.Settled()
+	journal, err := wiring.OpenJournal(cfg)
+	if err != nil {
+		return err
+	}
+	pending, err := journal.Pending(ctx)
+	if err != nil {
+		return err
+	}
+	newer := 0
+	for _, r := range pending {
+		g, err := vault.Get(ctx, r.Grant)
+		switch {
+		case errors.Is(err, fault.NotFound):
+		case err != nil:
+			return err
+		case g.Generation <= r.Generation && g.State != oauth.Revoked:
+			newer++
+		}
+	}
+	if newer > 0 {
+		return fmt.Errorf("the journal %s has newer tokens than the store, of %d grants; start Perch once, which brings "+
+			"them there, stop it, and export again. If that does not help, perch doctor tells more", cfg.Journal, newer)
+	}
+	return nil
 }
 
 func (v grantExport) report(p *program, done moving.Exported, recipient, sum string) error {

@@ -6,15 +6,18 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"perch/adapters/journal"
 	"perch/domain/oauth"
 	"perch/domain/secret"
 	"perch/domain/xapp"
+	"perch/ports"
 )
 
 // onTheWay is how many grants journeys take along.
@@ -238,6 +241,38 @@ func TestAGrantThatIsBeingRefreshedStaysBehind(t *testing.T) {
 	to.take(t, saved(t, r.out.String()), private).says(t, exitDone, "imported=3", "verified=3")
 	if g := to.holds(t).Grants["grant_000002"]; !g.Unsettled() {
 		t.Error("that nobody knows what X did was forgotten on the way")
+	}
+}
+
+// What X gave and the store does not have yet is in the journal: an export of
+// the store would take along the token that X has exchanged for it.
+func TestAnExportMindsTheJournal(t *testing.T) {
+	from := stopAt(t, "sqlite")
+	from.settle(t, 4)
+	folder := filepath.Join(t.TempDir(), "journal")
+	j := must[*journal.Journal](t)(journal.Open(folder))
+	_, public := recipient(t)
+	for _, c := range []struct {
+		grant      oauth.GrantID
+		generation int64
+		code       int
+	}{{"grant_elsewhere", 9, exitDone}, {"grant_000003", 2, exitDone}, {"grant_000002", 2, exitFailed}} {
+		err := j.Keep(t.Context(), ports.Renewal{
+			Attempt: string(c.grant), Grant: c.grant, Generation: c.generation, Pair: oauth.Pair{Access: "a", Refresh: "b"}, At: day,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := from.perch(t, "grants", "export", "--to="+public, "--journal="+folder)
+		if r.code != c.code {
+			t.Errorf("with a renewal of %s: exit code %d: %s", c.grant, r.code, r.err.String())
+		}
+		if c.code != exitDone {
+			r.says(t, c.code, "newer tokens than the store, of 1 grants; start Perch once")
+			if r.out.String() != "" {
+				t.Error("something was exported")
+			}
+		}
 	}
 }
 
