@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -70,10 +71,23 @@ func duplicate(ctx context.Context, from, to string, options ...string) (b Backu
 	if err := flushed(name); err != nil {
 		return b, err
 	}
-	if err := os.Link(name, to); err != nil {
+	if err := named(name, to); err != nil {
 		return b, err
 	}
 	return b, flushed(filepath.Dir(to))
+}
+
+// named gives a finished file its name, in nobody's place. Some network drives
+// know no links; there it looks first.
+func named(file, name string) error {
+	err := os.Link(file, name)
+	if err == nil {
+		return os.Remove(file)
+	}
+	if _, there := os.Lstat(name); !errors.Is(there, fs.ErrNotExist) {
+		return err
+	}
+	return os.Rename(file, name)
 }
 
 // within opens the database in the file for a moment.

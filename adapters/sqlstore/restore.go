@@ -52,14 +52,13 @@ func Install(ctx context.Context, staged, path string, replace bool, now time.Ti
 		}
 		moved = moved || gone
 	}
-	// A link, because it does not take the place of what came meanwhile.
-	if err := os.Link(staged, path); err != nil {
+	if err := named(staged, path); err != nil {
 		return "", fmt.Errorf("%w; what was there is %s", err, kept)
 	}
 	if !moved {
 		kept = ""
 	}
-	return kept, errors.Join(os.Remove(staged), flushed(filepath.Dir(path)))
+	return kept, flushed(filepath.Dir(path))
 }
 
 // aside renames a file, if there is one.
