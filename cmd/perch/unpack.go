@@ -205,7 +205,8 @@ func (m *move) keep(ctx context.Context, kind string, record []byte) error {
 		m.done.There++
 	}
 	m.bar.tell(keyset.Progress{
-		Doing: "importing grants", Rows: m.done.Imported + m.done.There + m.done.Failed, Of: m.arrival.Found[moving.KindGrant],
+		Doing: "importing grants",
+		Rows:  m.done.Imported + m.done.There + m.done.Failed, Of: m.arrival.Found[moving.KindGrant],
 	})
 	return nil
 }
