@@ -1,14 +1,14 @@
 # Each target is one line of work; what takes more is a test or a verb of perch.
 
-BACKENDS := memory sqlite postgres chromium
-REQUIRE_BACKENDS ?= chromium,postgres
+BACKENDS := memory sqlite postgres d1 workerd chromium
+REQUIRE_BACKENDS ?= chromium,postgres,workerd
 KILLS ?= 50
 SEED ?= 0
 PERCH_VERIFIED ?= $(CURDIR)/.cache/verified
 export PERCH_VERIFIED
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all lint fmt generate bench torture races
+.PHONY: help run build test test-all edge lint fmt generate bench torture races
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: fresh ## run the tests; what needs a backend that is not here is skipped
 
 test-all: fresh ## run the tests under the race detector; a backend that is not here fails them
 	REQUIRE_BACKENDS=$(REQUIRE_BACKENDS) go test -race ./... && $(MAKE) --no-print-directory verified
+
+edge: ## install what runs Cloudflare's engine here, from npm, and check the store Worker's types
+	cd adapters/edge/store && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent check
 
 lint: ## run every linter, and check that what is generated is up to date
 	test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && go tool wire diff ./cmd/internal/wiring && go tool -modfile=tools/go.mod golangci-lint run ./...
