@@ -25,8 +25,8 @@ const (
 	longestSay  = 300
 )
 
-// An Error is a call that did not succeed as far as is known. What has no status
-// may have been done all the same.
+// An Error is a call that did not succeed as far as is known. Unless the status is
+// from 300 to 499, what was to be done may have been done all the same.
 type Error struct {
 	Status int    // of the reply; 0 if none came, or not whole
 	Code   int    // Cloudflare's; 0 if there is none
