@@ -21,7 +21,8 @@ func (d database) odd() string {
 				(column_name IN ('id', 'app', 'digest', 'subject') AND collation_name IS DISTINCT FROM 'C'))`
 	}
 	return `SELECT m.name || '.' || c.name, c.type FROM sqlite_master m, pragma_table_info(m.name) c
-		WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' AND (c.type NOT IN ('TEXT', 'BIGINT') OR c."notnull" = 0)`
+		WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND m.name NOT LIKE '\_cf\_%' ESCAPE '\'
+			AND (c.type NOT IN ('TEXT', 'BIGINT') OR c."notnull" = 0)`
 }
 
 func TestColumnsAreTextAndWholeNumbers(t *testing.T) {

@@ -2,7 +2,7 @@ package migrations
 
 // A dialect is where databases differ in keeping account of migrations.
 type dialect struct {
-	begin  string // a transaction that no other migrator's overlaps
+	begin  string // a transaction that no other migrator's overlaps; see leap for D1, which has none
 	exists string // gives a row if something was recorded ever
 	record string // takes name, checksum and time
 }
@@ -13,6 +13,13 @@ func sqlite() dialect {
 		exists: "SELECT name, '' FROM sqlite_master WHERE type = 'table' AND name = 'perch_migrations'",
 		record: "INSERT INTO perch_migrations (name, checksum, applied) VALUES (?, ?, ?)",
 	}
+}
+
+// d1 keeps account as SQLite does.
+func d1() dialect {
+	d := sqlite()
+	d.begin, d.record = "", ""
+	return d
 }
 
 // postgres takes a lock that ends with the transaction, and so with whoever

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 )
 
@@ -32,6 +33,9 @@ func SQLite() Schema { return Schema{folder("sqlite"), sqlite()} }
 // first schema of the connection's search path.
 func Postgres() Schema { return Schema{folder("postgres"), postgres()} }
 
+// D1 returns the schema for Cloudflare's D1: the files of SQLite.
+func D1() Schema { return Schema{folder("sqlite"), d1()} }
+
 func folder(name string) fs.FS {
 	files, err := fs.Sub(embedded, name)
 	if err != nil {
@@ -40,8 +44,13 @@ func folder(name string) fs.FS {
 	return files
 }
 
-// ErrNewer says that a newer version of Perch has changed the database.
-var ErrNewer = errors.New("the database was set up by a newer version of Perch; run that version or a later one")
+// contract ends the names of files that take something away which the version
+// before uses. All others leave the database fit for it, so that while versions
+// are exchanged both can work.
+const contract = ".contract.sql"
+
+// ErrNewer says that a newer version of Perch has taken something away.
+var ErrNewer = errors.New("a newer version of Perch has taken away what this one needs; run that version or a later one")
 
 // ErrChanged says that a file is no longer what was applied, or that another
 // was applied in its place.
@@ -63,17 +72,36 @@ func (s Schema) Pending(ctx context.Context, db *sql.DB) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	names := make([]string, 0, len(left))
-	for _, st := range left {
-		names = append(names, st.name)
+	return names(left), nil
+}
+
+// Newer returns the names of files that a newer version has applied and that
+// this one does not have. It can work with them, or Pending and Apply say no.
+func (s Schema) Newer(ctx context.Context, db *sql.DB) ([]string, error) {
+	steps, err := s.steps()
+	if err != nil {
+		return nil, err
 	}
-	return names, nil
+	done, err := s.recorded(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	return names(done[min(len(steps), len(done)):]), nil
+}
+
+func names(steps []step) []string {
+	list := make([]string, 0, len(steps))
+	for _, st := range steps {
+		list = append(list, st.name)
+	}
+	return list
 }
 
 // Apply applies all files that are pending and returns their names. Each is
 // applied and recorded in one transaction, so a file that fails, or a process
 // that dies, leaves the database as it was after the file before. Several may
-// call Apply at once; each file is applied once. Connections to SQLite should
+// call Apply at once; each file is applied once. Where the reply of D1 is lost, a
+// file may have been applied that is not among the names. Connections to SQLite should
 // wait for locks (busy_timeout).
 func (s Schema) Apply(ctx context.Context, db *sql.DB) (applied []string, err error) {
 	steps, err := s.steps()
@@ -85,8 +113,12 @@ func (s Schema) Apply(ctx context.Context, db *sql.DB) (applied []string, err er
 		return nil, fmt.Errorf("migrations: %w", err)
 	}
 	defer func() { err = errors.Join(err, unlessGone(conn.Close())) }()
+	next := s.next
+	if s.begin == "" {
+		next = leap(s.dialect)
+	}
 	for {
-		name, err := s.next(ctx, conn, steps)
+		name, err := next(ctx, conn, steps)
 		if err != nil || name == "" {
 			return applied, err
 		}
@@ -130,11 +162,13 @@ func unlessGone(err error) error {
 	return err
 }
 
+// account is the table that says what has been applied.
+const account = `CREATE TABLE IF NOT EXISTS perch_migrations (
+	name TEXT NOT NULL PRIMARY KEY, checksum TEXT NOT NULL, applied BIGINT NOT NULL)`
+
 // perform applies and records one step and ends the transaction.
 func (d dialect) perform(ctx context.Context, conn *sql.Conn, st step) error {
-	const table = `CREATE TABLE IF NOT EXISTS perch_migrations (
-		name TEXT NOT NULL PRIMARY KEY, checksum TEXT NOT NULL, applied BIGINT NOT NULL)`
-	if _, err := conn.ExecContext(ctx, table); err != nil {
+	if _, err := conn.ExecContext(ctx, account); err != nil {
 		return err
 	}
 	if _, err := conn.ExecContext(ctx, st.sql); err != nil {
@@ -168,17 +202,20 @@ func (s Schema) steps() ([]step, error) {
 }
 
 // remaining returns the steps that come after what is done. What is done must
-// be the first steps, unchanged.
+// be the first steps, unchanged; after all of them a newer version may have added
+// more.
 func remaining(steps, done []step) ([]step, error) {
 	for i, d := range done {
 		switch {
-		case i >= len(steps):
+		case i >= len(steps) && strings.HasSuffix(d.name, contract):
 			return nil, fmt.Errorf("migration %s: %w", d.name, ErrNewer)
+		case i >= len(steps):
+			// Something new, which this version does not use.
 		case d.name != steps[i].name || d.checksum != steps[i].checksum:
 			return nil, fmt.Errorf("migration %s: %w", d.name, ErrChanged)
 		}
 	}
-	return steps[len(done):], nil
+	return steps[min(len(steps), len(done)):], nil
 }
 
 type querier interface {

@@ -14,28 +14,43 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the databases the files are for
 	_ "modernc.org/sqlite"
 
+	"perch/adapters/cloudflare"
+	"perch/domain/secret"
 	"perch/ports/conformance"
 	"perch/ports/conformance/pgtest"
+	"perch/ports/conformance/workerd"
 )
 
 // A database is one kind of database that migrations are for.
 type database struct {
 	name   string
 	schema Schema
-	// fresh makes an empty one and returns how a process of its own opens it.
-	fresh  func(t *testing.T) (driver, dsn string)
-	tables string // gives the names of all tables
+	fresh  func(t *testing.T) opener // makes an empty one
+	tables string                    // gives the names of all tables
+}
+
+// An opener opens a database as a process of its own does.
+type opener func() (*sql.DB, error)
+
+func named(driver, dsn string) opener {
+	return func() (*sql.DB, error) { return sql.Open(driver, dsn) }
 }
 
 func databases() []database {
 	return []database{
-		{"sqlite", SQLite(), func(t *testing.T) (string, string) {
+		{"sqlite", SQLite(), func(t *testing.T) opener {
 			file := filepath.Join(t.TempDir(), "perch.db")
-			return "sqlite", "file:" + file + "?_busy_timeout=5000&_journal_mode=WAL&_txlock=immediate"
+			return named("sqlite", "file:"+file+"?_busy_timeout=5000&_journal_mode=WAL&_txlock=immediate")
 		}, "SELECT name, '' FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name"},
-		{"postgres", Postgres(), func(t *testing.T) (string, string) {
-			return "pgx", pgtest.URL(t) + "&default_query_exec_mode=exec"
+		{"postgres", Postgres(), func(t *testing.T) opener {
+			return named("pgx", pgtest.URL(t)+"&default_query_exec_mode=exec")
 		}, "SELECT table_name, '' FROM information_schema.tables WHERE table_schema = current_schema() ORDER BY 1"},
+		{"d1", D1(), func(t *testing.T) opener {
+			p := workerd.D1(t)
+			cfg := cloudflare.Config{URL: p.URL, Account: p.Account, Token: secret.New(p.Token)}
+			return func() (*sql.DB, error) { return cloudflare.OpenD1(cfg, p.ID) }
+		}, `SELECT name, '' FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'
+			AND name NOT LIKE '\_cf\_%' ESCAPE '\' ORDER BY name`},
 	}
 }
 
@@ -52,9 +67,9 @@ func everywhere(t *testing.T, test func(t *testing.T, d database, open func() *s
 
 // opener makes an empty database and returns what opens it.
 func (d database) opener(t *testing.T) (open func() *sql.DB) {
-	driver, dsn := d.fresh(t)
+	opens := d.fresh(t)
 	return func() *sql.DB {
-		db, err := sql.Open(driver, dsn)
+		db, err := opens()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -67,11 +82,16 @@ func (d database) opener(t *testing.T) (open func() *sql.DB) {
 	}
 }
 
-// numbered returns a schema with a file for each text.
+// numbered returns a schema with a file for each text. What drops a table says so
+// in its name.
 func (d database) numbered(texts ...string) Schema {
 	files := fstest.MapFS{}
 	for i, text := range texts {
-		files["000"+string(rune('1'+i))+"_step.sql"] = &fstest.MapFile{Data: []byte(text)}
+		name := "000" + string(rune('1'+i)) + "_step.sql"
+		if strings.HasPrefix(text, "DROP") {
+			name = strings.Replace(name, ".sql", contract, 1)
+		}
+		files[name] = &fstest.MapFile{Data: []byte(text)}
 	}
 	return Schema{files, d.schema.dialect}
 }
@@ -193,12 +213,14 @@ func TestRefused(t *testing.T) { everywhere(t, refused) }
 
 func refused(t *testing.T, d database, _ func() *sql.DB) {
 	one, two, other := "CREATE TABLE a (id TEXT)", "CREATE TABLE b (id TEXT)", "CREATE TABLE z (id TEXT)"
+	drop := "DROP TABLE a"
 	for _, c := range []struct {
 		name    string
 		was, is Schema
 		want    error
 	}{
-		{"a newer database", d.numbered(one, two), d.numbered(one), ErrNewer},
+		{"a newer database that lacks something", d.numbered(one, two, drop), d.numbered(one), ErrNewer},
+		{"the same, of the version before", d.numbered(one, two, drop), d.numbered(one, two), ErrNewer},
 		{"a changed file", d.numbered(one, two), d.numbered(one, other), ErrChanged},
 		{"a changed first file, with more to come", d.numbered(one), d.numbered(other, two), ErrChanged},
 		{"a file in another's place", d.numbered(one), Schema{fstest.MapFS{
@@ -234,5 +256,27 @@ func timeAndChecksumAreRecorded(t *testing.T, d database, open func() *sql.DB) {
 	row := db.QueryRowContext(t.Context(), "SELECT checksum, applied FROM perch_migrations WHERE name = '0001_step.sql'")
 	if err := row.Scan(&checksum, &applied); err != nil || len(checksum) != 64 || applied < 1.7e15 {
 		t.Errorf("recorded: checksum %q, time %d, %v", checksum, applied, err)
+	}
+}
+
+// While versions are exchanged, the old one starts on what the new one added.
+func TestANewerDatabaseWithNothingTakenAway(t *testing.T) { everywhere(t, aNewerDatabase) }
+
+func aNewerDatabase(t *testing.T, d database, open func() *sql.DB) {
+	db := open()
+	older, newer := d.numbered("CREATE TABLE a (id TEXT)"), d.numbered("CREATE TABLE a (id TEXT)", "CREATE TABLE b (id TEXT)")
+	wantNewer := func(s Schema, want ...string) {
+		t.Helper()
+		if got, err := s.Newer(t.Context(), db); err != nil || !slices.Equal(got, want) {
+			t.Errorf("Newer: got %q, %v; want %q", got, err, want)
+		}
+	}
+	wantNewer(older)
+	wantApplied(t, newer, db, "0001_step.sql", "0002_step.sql")
+	wantNewer(newer)
+	wantNewer(older, "0002_step.sql")
+	wantApplied(t, older, db)
+	if pending, err := older.Pending(t.Context(), db); err != nil || len(pending) != 0 {
+		t.Errorf("Pending of the older version: got %q, %v", pending, err)
 	}
 }

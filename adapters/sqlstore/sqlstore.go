@@ -64,8 +64,12 @@ func Open(ctx context.Context, dsn string) (s *Store, err error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.complete(), nil
+}
+
+func (s *Store) complete() *Store {
 	s.quota = &Quota{db: s.counts, words: s.words}
-	return s, nil
+	return s
 }
 
 // Vault returns the store of grants.
@@ -114,7 +118,7 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 // Close closes the database.
 func (s *Store) Close() error {
 	var errs []error
-	for _, db := range []*bun.DB{s.reads, s.counts, s.writes} {
+	for _, db := range []*bun.DB{s.reads, s.counts, s.writes} { // closing one twice does no harm
 		if db != nil { // as when it could not be opened
 			errs = append(errs, db.Close())
 		}
@@ -131,7 +135,9 @@ func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // collides reports whether err says that a row with the same key is there.
-func collides(err error) bool { return collidesSQLite(err) || collidesPostgres(err) }
+func collides(err error) bool {
+	return collidesSQLite(err) || collidesPostgres(err) || collidesD1(err)
+}
 
 func missing(noun string) error { return fault.New(fault.NotFound, "there is no such %s", noun) }
 
@@ -151,5 +157,5 @@ func unavailable(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
 		err = errors.Join(ended, err)
 	}
-	return fault.New(fault.Unavailable, "the store does not answer; try again").Because(err)
+	return fault.New(fault.Unavailable, "the store does not answer; try again").After(wait(err)).Because(err)
 }
