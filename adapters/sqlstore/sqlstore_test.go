@@ -1,14 +1,19 @@
 package sqlstore_test
 
 import (
+	"context"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"perch/adapters/cloudflare"
 	"perch/adapters/sqlstore"
+	"perch/domain/secret"
 	"perch/migrations"
 	"perch/ports"
 	"perch/ports/conformance"
 	"perch/ports/conformance/pgtest"
+	"perch/ports/conformance/workerd"
 )
 
 // A database is one kind of database that stores are kept in.
@@ -16,13 +21,39 @@ type database struct {
 	name   string
 	schema migrations.Schema
 	dsn    func(t *testing.T) string // of an empty one
+	alone  bool                      // no transaction spans two calls
 }
 
 func databases() []database {
 	return []database{
-		{"sqlite", migrations.SQLite(), func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "perch.db") }},
-		{"postgres", migrations.Postgres(), func(t *testing.T) string { return pgtest.URL(t) }},
+		{"sqlite", migrations.SQLite(), func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "perch.db") }, false},
+		{"postgres", migrations.Postgres(), func(t *testing.T) string { return pgtest.URL(t) }, false},
+		{"d1", migrations.D1(), onD1, true},
 	}
+}
+
+// onD1 returns where an empty database in Cloudflare's engine is.
+func onD1(t *testing.T) string {
+	p := workerd.D1(t)
+	return "d1:" + strings.Join([]string{p.URL, p.Account, p.ID, p.Token}, " ")
+}
+
+// openD1 opens what onD1 returned.
+func openD1(ctx context.Context, dsn string) (*sqlstore.Store, error) {
+	at := strings.Fields(strings.TrimPrefix(dsn, "d1:"))
+	db, err := cloudflare.OpenD1(cloudflare.Config{URL: at[0], Account: at[1], Token: secret.New(at[3])}, at[2])
+	if err != nil {
+		return nil, err
+	}
+	return sqlstore.OnD1(ctx, db)
+}
+
+// bare opens the database as it is.
+func (d database) bare(ctx context.Context, dsn string) (*sqlstore.Store, error) {
+	if d.name == "d1" {
+		return openD1(ctx, dsn)
+	}
+	return sqlstore.Open(ctx, dsn)
 }
 
 // everywhere runs the test on each kind of database.
@@ -38,7 +69,7 @@ func everywhere(t *testing.T, test func(t *testing.T, d database)) {
 // open returns a store over the database, with the schema up to date.
 func (d database) open(t *testing.T, dsn string) *sqlstore.Store {
 	t.Helper()
-	s, err := sqlstore.Open(t.Context(), dsn)
+	s, err := d.bare(t.Context(), dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
