@@ -60,26 +60,39 @@ func (e *exam) open(ctx context.Context, store string) *sqlstore.Store {
 		return nil
 	}
 	shown := config.Shown(store)
-	pending, err := wiring.Migrate(ctx, config.Config{Store: store}.Settled(), true)
+	pending, err := wiring.Migrate(ctx, only(e.cfg, store), true)
 	if err != nil {
 		e.add(broken, about, "%v", err)
 		return nil
 	}
 	if len(pending) > 0 {
 		who := "perch migrate or the next perch serve does it"
-		if kind == config.Postgres && !e.cfg.Migrate {
+		if config.Common(store) && !e.cfg.Migrate {
 			who = "run perch migrate, or perch serve does not start"
 		}
 		e.add(doubtful, about, "%s: %s to be applied; %s", shown, strings.Join(pending, ", "), who)
 		return nil
 	}
-	s, err := sqlstore.Open(ctx, store)
+	s, err := wiring.OpenSQL(ctx, e.cfg, store)
 	if err != nil {
 		e.add(broken, about, "%v", err)
 		return nil
 	}
-	e.add(fine, about, "%s opens and is up to date", shown)
+	e.newer(ctx, s, store)
 	return s
+}
+
+// newer looks whether another version has been at work in the store.
+func (e *exam) newer(ctx context.Context, s *sqlstore.Store, store string) {
+	switch names, err := wiring.Newer(ctx, s, store); {
+	case err != nil:
+		e.add(broken, "store", "%v", err)
+	case len(names) > 0:
+		e.add(doubtful, "store", "%s opens; a newer version of Perch has extended it (%s), and this one goes on "+
+			"without what is new", config.Shown(store), strings.Join(names, ", "))
+	default:
+		e.add(fine, "store", "%s opens and is up to date", config.Shown(store))
+	}
 }
 
 // file looks at the file of a store and reports whether it can be opened.

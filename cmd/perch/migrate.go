@@ -11,20 +11,23 @@ import (
 )
 
 type migrateVerb struct {
-	Store  string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept: sqlite:PATH or postgres://USER@HOST/DATABASE."`
+	Store  string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept: sqlite:PATH, postgres://USER@HOST/DATABASE or d1:ACCOUNT/DATABASE."`
 	Vault  string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
 	Quota  string `env:"PERCH_QUOTA" placeholder:"URL" help:"Where calls are counted, if elsewhere than the rest."`
-	DryRun bool   `help:"Say what would be done, and do nothing."`
+
+	Cloudflare config.Cloudflare `embed:"" prefix:"cloudflare-" envprefix:"PERCH_CLOUDFLARE_"`
+
+	DryRun bool `help:"Say what would be done, and do nothing."`
 }
 
 // Run applies what is pending, store by store.
 func (v migrateVerb) Run(ctx context.Context, p *program) error {
-	cfg := config.Config{Store: v.Store, Vault: v.Vault, Quota: v.Quota}.Settled()
-	if mistakes := cfg.CheckStores(); len(mistakes) > 0 {
+	cfg := config.Config{Store: v.Store, Vault: v.Vault, Quota: v.Quota, Cloudflare: v.Cloudflare}
+	if mistakes := p.settings.SettleStores(&cfg); len(mistakes) > 0 {
 		return mistakes
 	}
 	for _, store := range stores(cfg) {
-		if err := v.migrate(ctx, p, store); err != nil {
+		if err := v.migrate(ctx, p, cfg, store); err != nil {
 			return err
 		}
 	}
@@ -42,7 +45,13 @@ func stores(cfg config.Config) []string {
 	return list
 }
 
-func (v migrateVerb) migrate(ctx context.Context, p *program, store string) error {
+// only is the settings with everything in one store.
+func only(cfg config.Config, store string) config.Config {
+	cfg.Store, cfg.Vault, cfg.Quota = store, store, store
+	return cfg
+}
+
+func (v migrateVerb) migrate(ctx context.Context, p *program, cfg config.Config, store string) error {
 	kind, path := config.Backend(store)
 	shown := config.Shown(store)
 	switch kind {
@@ -59,7 +68,7 @@ func (v migrateVerb) migrate(ctx context.Context, p *program, store string) erro
 	if v.DryRun {
 		say = "would apply"
 	}
-	names, err := wiring.Migrate(ctx, config.Config{Store: store}.Settled(), v.DryRun)
+	names, err := wiring.Migrate(ctx, only(cfg, store), v.DryRun)
 	for _, name := range names {
 		p.say("%s: %s %s\n", shown, say, name)
 	}

@@ -33,6 +33,8 @@ func load(environ []string, args ...string) (config.Config, error) {
 	return c, nil
 }
 
+const inD1 = "d1:023e105f4ecef8ad9ca31a8372d0c353/11111111-2222-4333-8444-555555555555"
+
 func TestEachMistake(t *testing.T) {
 	for _, c := range []struct {
 		env      string // separated by spaces
@@ -54,7 +56,7 @@ func TestEachMistake(t *testing.T) {
 		{"PERCH_PUBLIC_URL=https://perch.example/api", "PERCH_PUBLIC_URL", "has the path"},
 		{"PERCH_PUBLIC_URL=https://a:b@perch.example", "PERCH_PUBLIC_URL", "no user"},
 		{"PERCH_PUBLIC_URL=https://perch.example?", "PERCH_PUBLIC_URL", "no user"},
-		{"PERCH_STORE=mysql://root:canary@db", "PERCH_STORE", "known are memory:, sqlite:PATH and postgres://"},
+		{"PERCH_STORE=mysql://root:canary@db", "PERCH_STORE", "known are memory:, sqlite:PATH, postgres://"},
 		{"PERCH_STORE=perch.db", "PERCH_STORE", "no kind of store"},
 		{"PERCH_STORE=sqlite:", "PERCH_STORE", "without a file"},
 		{"PERCH_STORE=sqlite::memory:", "PERCH_STORE", "without a file"},
@@ -63,6 +65,14 @@ func TestEachMistake(t *testing.T) {
 		{"PERCH_STORE=postgres://u:canary#x@db/perch", "PERCH_STORE", "%-escapes"},
 		{"PERCH_STORE=postgresql://u:canary/x@db/perch", "PERCH_STORE", "%-escapes"},
 		{"PERCH_STORE=postgres://u:canary@db/perch?sslmode=prefer", "PERCH_STORE", "whether TLS is used"},
+		{"PERCH_CLOUDFLARE_TOKEN=canary PERCH_STORE=d1:", "PERCH_STORE", "write d1:ACCOUNT/DATABASE"},
+		{"PERCH_CLOUDFLARE_TOKEN=canary PERCH_VAULT=d1:me/perch", "PERCH_VAULT", "write d1:ACCOUNT/DATABASE"},
+		{"PERCH_CLOUDFLARE_TOKEN=canary PERCH_QUOTA=" + inD1 + "/x", "PERCH_QUOTA", "write d1:ACCOUNT/DATABASE"},
+		{"PERCH_STORE=" + inD1, "PERCH_CLOUDFLARE_TOKEN", "may edit D1"},
+		{"PERCH_CLOUDFLARE_TOKEN=canary PERCH_CLOUDFLARE_URL=store PERCH_QUOTA=" + inD1, "PERCH_CLOUDFLARE_URL", "no absolute URL"},
+		{"PERCH_CLOUDFLARE_TOKEN=canary PERCH_CLOUDFLARE_URL=http://h/client/v4 PERCH_STORE=" + inD1, "PERCH_CLOUDFLARE_URL", "in the open"},
+		{"PERCH_CLOUDFLARE_TOKEN=canary PERCH_CLOUDFLARE_URL=https://a:canary@h/client/v4 PERCH_STORE=" + inD1, "PERCH_CLOUDFLARE_URL", "no user"},
+		{"PERCH_CLOUDFLARE_TOKEN=canary PERCH_CLOUDFLARE_URL=https://h PERCH_STORE=" + inD1, "PERCH_CLOUDFLARE_URL", "end in /client/v4"},
 		{"PERCH_MIGRATE=perhaps", "PERCH_MIGRATE", "true or false"},
 		{"PERCH_VAULT=tape:", "PERCH_VAULT", "unknown"},
 		{"PERCH_QUOTA=redis://h", "PERCH_QUOTA", "unknown"},
@@ -130,6 +140,9 @@ func TestGoodSettings(t *testing.T) {
 		"PERCH_STORE=postgresql://perch:p%23x@db.example:6432/perch?sslmode=require PERCH_QUOTA=memory:",
 		"PERCH_STORE=postgres:///perch?host=/var/run/postgresql",
 		"PERCH_ADMIN_LISTEN=off PERCH_LISTEN=127.0.0.1:8081",
+		"PERCH_CLOUDFLARE_TOKEN=t PERCH_STORE=" + inD1,
+		"PERCH_CLOUDFLARE_TOKEN=t PERCH_CLOUDFLARE_URL=https://store.example/client/v4/ PERCH_VAULT=" + inD1,
+		"PERCH_CLOUDFLARE_TOKEN=t PERCH_CLOUDFLARE_URL=http://127.0.0.1:8787/client/v4 PERCH_QUOTA=" + inD1,
 	} {
 		if _, err := load(strings.Fields(env)); err != nil {
 			t.Errorf("%s: %v", env, err)

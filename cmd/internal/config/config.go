@@ -32,18 +32,22 @@ type Config struct {
 	// stays empty where it follows from a port that is still to be chosen.
 	PublicURL string `env:"PERCH_PUBLIC_URL" placeholder:"URL" help:"How browsers reach Perch: https://host. Without it, http:// and the address Perch listens on."`
 
-	// Store names the backend that everything is kept in: memory:, sqlite:PATH or
-	// the URL of PostgreSQL, which may hold a password: show it by Shown alone.
-	Store string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept: sqlite:PATH, postgres://USER@HOST/DATABASE, or memory: until Perch ends. Keep a password out of the flag: use the variable, PGPASSWORD or PGPASSFILE. TLS is required unless PostgreSQL is on this machine or the URL says sslmode=disable."`
+	// Store names the backend that everything is kept in: memory:, sqlite:PATH,
+	// d1:ACCOUNT/DATABASE or the URL of PostgreSQL, which may hold a password: show
+	// it by Shown alone.
+	Store string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept: sqlite:PATH, postgres://USER@HOST/DATABASE, d1:ACCOUNT/DATABASE, or memory: until Perch ends. Keep a password out of the flag: use the variable, PGPASSWORD or PGPASSFILE. TLS is required unless PostgreSQL is on this machine or the URL says sslmode=disable."`
 
 	// Vault names the backend for grants, Quota the one for our own limits.
 	// Once loaded they are never empty.
 	Vault string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
 	Quota string `env:"PERCH_QUOTA" placeholder:"URL" help:"Where calls are counted, if elsewhere than the rest."`
 
-	// Migrate has Perch bring PostgreSQL's schema up to date at its start. For
-	// SQLite it always does.
-	Migrate bool `env:"PERCH_MIGRATE" help:"Bring the schema of PostgreSQL up to date at the start; otherwise perch migrate does."`
+	// Migrate has Perch bring the schema of PostgreSQL and D1 up to date at its
+	// start. For SQLite it always does.
+	Migrate bool `env:"PERCH_MIGRATE" help:"Bring the schema of PostgreSQL or D1 up to date at the start; otherwise perch migrate does."`
+
+	// Cloudflare is how stores there are reached.
+	Cloudflare Cloudflare `embed:"" prefix:"cloudflare-" envprefix:"PERCH_CLOUDFLARE_"`
 
 	// KeysetFile holds the keys that seal what is stored. Empty once loaded
 	// means keys that live as long as the process, for stores that do too.
@@ -74,6 +78,15 @@ type Config struct {
 
 	// ShutdownGrace is how long requests under way may take to end.
 	ShutdownGrace time.Duration `env:"PERCH_SHUTDOWN_GRACE" default:"30s" placeholder:"TIME" help:"How long requests may take to end when Perch is stopped, as 30s."`
+}
+
+// Cloudflare is how what is kept at Cloudflare is reached, and in whose name.
+type Cloudflare struct {
+	Token     secret.Text `kong:"-"`
+	TokenFile string      `env:"TOKEN_FILE" placeholder:"FILE" help:"A file that holds the API token for Cloudflare, or the store Worker's; or set PERCH_CLOUDFLARE_TOKEN."`
+
+	// URL ends in /client/v4, as Cloudflare's own.
+	URL string `env:"URL" default:"https://api.cloudflare.com/client/v4" placeholder:"URL" help:"Where Cloudflare's API is, or the store Worker: https://HOST/client/v4. The API itself takes 1200 calls in five minutes."`
 }
 
 // X is the X App that settings give, and where X is.

@@ -26,6 +26,7 @@ func TestDefaults(t *testing.T) {
 		Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", PublicURL: "http://127.0.0.1:8080",
 		Store: "sqlite:./perch.db", Vault: "sqlite:./perch.db", Quota: "sqlite:./perch.db",
 		KeysetFile: "./perch.keyset.json", Journal: "./perch.journal",
+		Cloudflare:  config.Cloudflare{URL: "https://api.cloudflare.com/client/v4"},
 		X:           config.X{APIURL: "https://api.x.com", AuthorizeURL: "https://x.com/i/oauth2/authorize"},
 		ClientLimit: 6000, LogLevel: "info", LogFormat: "json", ShutdownGrace: 30 * time.Second,
 	}
@@ -142,7 +143,7 @@ func TestUnknown(t *testing.T) {
 func TestShowHidesSecretsAndForgetsNoSetting(t *testing.T) {
 	got, err := load([]string{
 		"PERCH_ADMIN_TOKEN=canary-canary-canary", "PERCH_X_CLIENT_ID=id", "PERCH_X_CLIENT_SECRET=canary",
-		"PERCH_X_BEARER=canary", "PERCH_X_API_KEY=canary", "PERCH_X_API_SECRET=canary",
+		"PERCH_X_BEARER=canary", "PERCH_X_API_KEY=canary", "PERCH_X_API_SECRET=canary", "PERCH_CLOUDFLARE_TOKEN=canary",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -123,6 +123,14 @@ func (s *Source) Settle(c *Config) Mistakes {
 	return append(mistakes, c.Check()...)
 }
 
+// SettleStores is Settle for what has to do with stores alone.
+func (s *Source) SettleStores(c *Config) Mistakes {
+	text, mistakes := s.Secret(cloudflareToken, c.Cloudflare.TokenFile)
+	c.Cloudflare.Token = text
+	*c = c.Settled()
+	return append(append(slices.Clone(s.mistakes), mistakes...), c.CheckStores()...)
+}
+
 // Secret returns the secret of a variable, or the one in the file, which the
 // variable's …_FILE companion or a flag named. Both are a mistake.
 func (s *Source) Secret(variable, file string) (secret.Text, Mistakes) {
@@ -175,6 +183,7 @@ type secretPart struct {
 func (c *Config) secrets() []secretPart {
 	return []secretPart{
 		{"PERCH_ADMIN_TOKEN", c.AdminTokenFile, &c.AdminToken},
+		{cloudflareToken, c.Cloudflare.TokenFile, &c.Cloudflare.Token},
 		{"PERCH_X_CLIENT_SECRET", c.X.ClientSecretFile, &c.X.ClientSecret},
 		{"PERCH_X_BEARER", c.X.BearerFile, &c.X.Bearer},
 		{"PERCH_X_API_SECRET", c.X.APISecretFile, &c.X.APISecret},

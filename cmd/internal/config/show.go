@@ -22,6 +22,8 @@ func (c Config) Show() []Setting {
 		{"PERCH_VAULT", Shown(c.Vault)},
 		{"PERCH_QUOTA", Shown(c.Quota)},
 		{"PERCH_MIGRATE", strconv.FormatBool(c.Migrate)},
+		{cloudflareToken, hide(c.Cloudflare.Token, "(not set)")},
+		{cloudflareURL, c.Cloudflare.URL},
 		{"PERCH_KEYSET_FILE", or(c.KeysetFile, "(none: keys end with the process)")},
 		{"PERCH_JOURNAL", c.Journal},
 		{"PERCH_ADMIN_TOKEN", hide(c.AdminToken, "(from "+DefaultAdminTokenFile+")")},

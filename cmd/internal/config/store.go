@@ -7,8 +7,18 @@ import (
 	"strings"
 )
 
-// Postgres is the kind of a store in PostgreSQL.
-const Postgres = "postgres"
+// Kinds of stores that a schema is not brought up to date in unasked.
+const (
+	Postgres = "postgres"
+	D1       = "d1"
+)
+
+// Common reports whether the store is a database that others may depend on too,
+// whose schema is changed only when somebody says so.
+func Common(store string) bool {
+	kind, _ := Backend(store)
+	return kind == Postgres || kind == D1
+}
 
 // Backend splits a store's URL into the name of its kind and its place:
 // sqlite:./perch.db is sqlite in ./perch.db. PostgreSQL has two names in URLs
@@ -27,8 +37,8 @@ func Backend(store string) (kind, place string) {
 // Shown is a store's URL as people and logs may see it. Of PostgreSQL's that is
 // the user, the host and the database; all else could be a password.
 func Shown(store string) string {
-	kind, _ := Backend(store)
-	if kind == "memory" || kind == "sqlite" {
+	kind, place := Backend(store)
+	if kind == "memory" || kind == "sqlite" || (kind == D1 && d1Place(place)) {
 		return store
 	}
 	u, err := url.Parse(store)
@@ -54,17 +64,19 @@ func (c Config) CheckStores() (m Mistakes) {
 	if c.Quota != c.Store {
 		m = append(m, checkStore("PERCH_QUOTA", c.Quota)...)
 	}
-	return m
+	return append(m, c.checkCloudflare()...)
 }
 
 // stores are the URLs that the settings may be.
-const stores = "memory:, sqlite:PATH and postgres://USER@HOST/DATABASE"
+const stores = "memory:, sqlite:PATH, postgres://USER@HOST/DATABASE and d1:ACCOUNT/DATABASE"
 
 // checkStore does not show the URL, because it may hold a password.
 func checkStore(variable, store string) Mistakes {
 	switch kind, place := Backend(store); {
 	case kind == Postgres:
 		return checkPostgres(variable, store)
+	case kind == D1:
+		return checkD1(variable, place)
 	case kind == "memory" && place == "":
 		return nil
 	case kind == "memory":

@@ -17,6 +17,8 @@ func TestShownStoresHideTheirPasswords(t *testing.T) {
 		"postgres://perch:canary#x@db.example/perch":                    "postgres:…",
 		"postgres://perch:canary/x@db.example/perch":                    "postgres:…",
 		"postgres:canary":          "postgres:…",
+		inD1:                       inD1,
+		"d1:canary":                "d1:…",
 		"mysql://root:canary@db/x": "mysql:…",
 		"canary":                   ":…",
 	} {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"perch/adapters/cloudflare"
 	"perch/adapters/memory"
 	"perch/adapters/sqlstore"
 	"perch/cmd/internal/config"
@@ -89,7 +90,7 @@ func openBackend(ctx context.Context, url string, cfg config.Config, log *slog.L
 	if kind == "memory" {
 		return memory.Open(), nil
 	}
-	s, err := sqlstore.Open(ctx, url)
+	s, err := OpenSQL(ctx, cfg, url)
 	if err != nil {
 		return nil, err
 	}
@@ -99,10 +100,38 @@ func openBackend(ctx context.Context, url string, cfg config.Config, log *slog.L
 	return s, nil
 }
 
+// OpenSQL opens the store in a database, whatever its schema is.
+func OpenSQL(ctx context.Context, cfg config.Config, url string) (*sqlstore.Store, error) {
+	kind, place := config.Backend(url)
+	if kind != config.D1 {
+		return sqlstore.Open(ctx, url)
+	}
+	account, database := config.InD1(place)
+	db, err := cloudflare.OpenD1(cloudflare.Config{
+		URL: cfg.Cloudflare.URL, Account: account, Token: cfg.Cloudflare.Token,
+	}, database)
+	if err != nil {
+		return nil, err
+	}
+	s, err := sqlstore.OnD1(ctx, db)
+	if err != nil {
+		return nil, fmt.Errorf("open %s at %s: %w", url, cfg.Cloudflare.URL, err)
+	}
+	return s, nil
+}
+
 // prepare brings a schema up to date. That of a database which others depend on
 // too is left alone, unless the operator wants it otherwise.
 func prepare(ctx context.Context, s *sqlstore.Store, url string, wanted bool, log *slog.Logger) error {
-	if kind, _ := config.Backend(url); kind == config.Postgres && !wanted {
+	newer, err := schema(url).Newer(ctx, s.DB())
+	if err != nil {
+		return err
+	}
+	if len(newer) > 0 {
+		log.Warn("a newer version of Perch has extended the store; this one goes on without what is new",
+			"store", config.Shown(url), "migrations", newer)
+	}
+	if config.Common(url) && !wanted {
 		pending, err := schema(url).Pending(ctx, s.DB())
 		if err == nil && len(pending) > 0 {
 			err = fmt.Errorf("%s lacks %s; run perch migrate, or start with --migrate (PERCH_MIGRATE=true)",
@@ -119,8 +148,11 @@ func prepare(ctx context.Context, s *sqlstore.Store, url string, wanted bool, lo
 
 // schema is the one for the store.
 func schema(url string) migrations.Schema {
-	if kind, _ := config.Backend(url); kind == config.Postgres {
+	switch kind, _ := config.Backend(url); kind {
+	case config.Postgres:
 		return migrations.Postgres()
+	case config.D1:
+		return migrations.D1()
 	}
 	return migrations.SQLite()
 }
@@ -134,7 +166,7 @@ func Migrate(ctx context.Context, cfg config.Config, dry bool) (names []string, 
 		if kind, _ := config.Backend(url); kind == "memory" {
 			continue
 		}
-		more, err := migrate(ctx, url, dry)
+		more, err := migrate(ctx, cfg, url, dry)
 		names = append(names, more...)
 		if err != nil {
 			return names, fmt.Errorf("%s: %w", config.Shown(url), err)
@@ -143,8 +175,8 @@ func Migrate(ctx context.Context, cfg config.Config, dry bool) (names []string, 
 	return names, nil
 }
 
-func migrate(ctx context.Context, url string, dry bool) (names []string, err error) {
-	s, err := sqlstore.Open(ctx, url)
+func migrate(ctx context.Context, cfg config.Config, url string, dry bool) (names []string, err error) {
+	s, err := OpenSQL(ctx, cfg, url)
 	if err != nil {
 		return nil, err
 	}
@@ -153,4 +185,10 @@ func migrate(ctx context.Context, url string, dry bool) (names []string, err err
 		return schema(url).Pending(ctx, s.DB())
 	}
 	return schema(url).Apply(ctx, s.DB())
+}
+
+// Newer returns the names of migrations that a newer version has applied to the
+// store.
+func Newer(ctx context.Context, s *sqlstore.Store, url string) ([]string, error) {
+	return schema(url).Newer(ctx, s.DB())
 }

@@ -21,6 +21,7 @@ import (
 	"perch/domain/secret"
 	"perch/ports/conformance"
 	"perch/ports/conformance/pgtest"
+	"perch/ports/conformance/workerd"
 )
 
 const (
@@ -33,15 +34,22 @@ const (
 
 // An environment is where a house keeps what it has.
 type environment struct {
-	name  string
-	store func(t testing.TB, dir string) string
+	name string
+	keep func(t testing.TB, dir string, cfg *config.Config)
 }
 
 func environments() []environment {
 	return []environment{
-		{"memory", func(testing.TB, string) string { return "memory:" }},
-		{"sqlite", func(_ testing.TB, dir string) string { return "sqlite:" + filepath.Join(dir, "perch.db") }},
-		{"postgres", func(t testing.TB, _ string) string { return pgtest.URL(t) }},
+		{"memory", func(_ testing.TB, _ string, cfg *config.Config) { cfg.Store = "memory:" }},
+		{"sqlite", func(_ testing.TB, dir string, cfg *config.Config) {
+			cfg.Store = "sqlite:" + filepath.Join(dir, "perch.db")
+		}},
+		{"postgres", func(t testing.TB, _ string, cfg *config.Config) { cfg.Store = pgtest.URL(t) }},
+		{"d1", func(t testing.TB, _ string, cfg *config.Config) {
+			p := workerd.D1(t)
+			cfg.Store = "d1:" + p.Account + "/" + p.ID
+			cfg.Cloudflare = config.Cloudflare{URL: p.URL, Token: secret.New(p.Token)}
+		}},
 	}
 }
 
@@ -82,13 +90,14 @@ func settings(t testing.TB, e environment, x string) config.Config {
 	t.Helper()
 	dir, app := t.TempDir(), xsim.DefaultApp()
 	cfg := config.Config{
-		Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", AdminToken: secret.New(adminToken), Store: e.store(t, dir), Migrate: true,
+		Listen: "127.0.0.1:0", AdminListen: "127.0.0.1:0", AdminToken: secret.New(adminToken), Migrate: true,
 		X: config.X{
 			ClientID: app.ClientID, ClientSecret: secret.New(app.ClientSecret), Bearer: secret.New(app.Bearer),
 			APIURL: x, AuthorizeURL: x + "/i/oauth2/authorize",
 		},
 		ClientLimit: 6000, LogLevel: "debug", LogFormat: "json", ShutdownGrace: 10 * time.Second,
 	}
+	e.keep(t, dir, &cfg)
 	if kind, _ := config.Backend(cfg.Store); kind != "memory" {
 		cfg.KeysetFile = filepath.Join(dir, "perch.keyset.json")
 		cfg.Journal = filepath.Join(dir, "perch.journal")

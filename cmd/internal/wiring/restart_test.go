@@ -12,6 +12,7 @@ import (
 
 	"perch/adapters/xhttp/xsim"
 	"perch/cmd/internal/config"
+	"perch/cmd/internal/wiring"
 )
 
 func TestEverythingOutlivesARestartAndNothingIsInTheClear(t *testing.T) {
@@ -77,47 +78,53 @@ func (s secrets) hold(sessions ...session) {
 	}
 }
 
-// leftBy is what the house leaves behind. What is in PostgreSQL stands in for a
-// file of the database.
+// leftBy is what the house leaves behind. What is in PostgreSQL or D1 stands in for
+// a file of the database.
 func leftBy(t *testing.T, h *house) papers {
 	t.Helper()
 	all := collect(t, filepath.Dir(h.cfg.KeysetFile), h.log)
-	if kind, _ := config.Backend(h.cfg.Store); kind == config.Postgres {
-		all["perch.db"] = rows(t, h.cfg.Store)
+	tables := map[string]string{
+		config.Postgres: "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()",
+		config.D1:       "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_cf%' ESCAPE '\\'",
 	}
-	return all
-}
-
-// rows reads all tables of PostgreSQL.
-func rows(t *testing.T, dsn string) (all []byte) {
-	t.Helper()
-	db, err := sql.Open("pgx", dsn)
+	kind, _ := config.Backend(h.cfg.Store)
+	if tables[kind] == "" {
+		return all
+	}
+	s, err := wiring.OpenSQL(t.Context(), h.cfg, h.cfg.Store)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = db.Close() }()
-	const every = "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()"
-	for _, table := range texts(t, db, every) {
-		for _, row := range texts(t, db, "SELECT x::text FROM "+table+" x") {
-			all = append(append(all, row...), '\n')
-		}
+	defer func() { _ = s.Close() }()
+	for _, table := range strings.Fields(texts(t, s.DB(), tables[kind])) {
+		all["perch.db"] = append(all["perch.db"], texts(t, s.DB(), "SELECT * FROM "+table)...)
 	}
 	return all
 }
 
-func texts(t *testing.T, db *sql.DB, query string) (all []string) {
+// texts are all cells of a query.
+func texts(t *testing.T, db *sql.DB, query string) (all string) {
 	t.Helper()
 	found, err := db.QueryContext(t.Context(), query)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = found.Close() }()
+	columns, err := found.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := make([]any, len(columns))
+	for i := range row {
+		row[i] = new(string)
+	}
 	for found.Next() {
-		var text string
-		if err := found.Scan(&text); err != nil {
+		if err := found.Scan(row...); err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, text)
+		for _, cell := range row {
+			all += *cell.(*string) + "\n"
+		}
 	}
 	if err := found.Err(); err != nil {
 		t.Fatal(err)

@@ -24,7 +24,7 @@ func TestTheSchemaAtStart(t *testing.T) {
 			}
 			return err
 		}
-		if e.name == config.Postgres {
+		if config.Common(cfg.Store) {
 			err := start()
 			if err == nil || !strings.Contains(err.Error(), "lacks 0001_init.sql; run perch migrate") {
 				t.Errorf("without a schema: %v", err)
