@@ -11,9 +11,9 @@ import (
 )
 
 type migrateVerb struct {
-	Store  string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept: sqlite:PATH, postgres://USER@HOST/DATABASE or d1:ACCOUNT/DATABASE."`
-	Vault  string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
-	Quota  string `env:"PERCH_QUOTA" placeholder:"URL" help:"Where calls are counted, if elsewhere than the rest."`
+	Store string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept: sqlite:PATH, postgres://USER@HOST/DATABASE or d1:ACCOUNT/DATABASE."`
+	Vault string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
+	Quota string `env:"PERCH_QUOTA" placeholder:"URL" help:"Where calls are counted, if elsewhere than the rest."`
 
 	Cloudflare config.Cloudflare `embed:"" prefix:"cloudflare-" envprefix:"PERCH_CLOUDFLARE_"`
 

@@ -36,7 +36,7 @@ type server struct {
 }
 
 // launch starts the engine and waits for its first line, which says where it is.
-func launch() (*server, error) {
+func launch(token string) (*server, error) {
 	folder, node, err := installed()
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func launch() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &server{token: newToken()}
+	s := &server{token: token}
 	// #nosec G204 -- programs that npm has put there
 	c := exec.CommandContext(context.Background(), "/bin/sh", "-c", watchdog, "sh",
 		node, filepath.Join(folder, "local.mjs"), strconv.Itoa(places))

@@ -23,7 +23,7 @@ import (
 const Backend = "workerd"
 
 // shared is the engine of this test binary. Its watchdog outlives the tests.
-var shared = sync.OnceValues(launch) //nolint:gochecknoglobals // one engine for all tests of a binary
+var shared = sync.OnceValues(func() (*server, error) { return launch(rand.Text() + rand.Text()) }) //nolint:gochecknoglobals // one engine for all tests of a binary
 
 // A Place is where something empty is kept: a D1 database or a KV namespace.
 type Place struct {
@@ -150,5 +150,3 @@ func (s *server) ask(method, path string, body, into any) error {
 	}
 	return json.Unmarshal(envelope.Result, into)
 }
-
-func newToken() string { return rand.Text() + rand.Text() }

@@ -58,6 +58,24 @@ func TestPlacesAreEmptyAndApart(t *testing.T) {
 	}
 }
 
+// Without a token that cannot be guessed, the Worker serves nobody.
+func TestNobodyIsServedWithoutAToken(t *testing.T) {
+	engine(t) // skips where there is none
+	for _, token := range []string{"", "short-token"} {
+		s, err := launch(token)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.ask(http.MethodGet, "/storage/kv/namespaces/"+<-s.namespaces+"/keys", nil, nil)
+		if err == nil || !strings.Contains(err.Error(), "503") || !strings.Contains(err.Error(), "wrangler secret put API_TOKEN") {
+			t.Errorf("with the token %q: %v", token, err)
+		}
+		if err := s.leash.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // The engine and its files are gone soon after the process that started it was
 // killed.
 func TestTheEngineDoesNotOutliveItsTests(t *testing.T) {

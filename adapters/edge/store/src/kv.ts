@@ -99,6 +99,9 @@ async function write(request: Request, query: URLSearchParams, store: KVNamespac
     if (part === null || typeof (noted ?? "") !== "string") {
       throw new Refusal(400, 10400, "the form needs a value, and metadata as text");
     }
+    if (typeof part === "string" && part.includes("\uFFFD")) { // what was no UTF-8 is lost already
+      throw new Refusal(400, 10400, "a value in a form is text, unless its part names a file");
+    }
     value = typeof part === "string" ? part : await part.arrayBuffer();
     about = noted === null ? undefined : noteOf(noted as string);
   }
