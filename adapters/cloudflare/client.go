@@ -146,7 +146,7 @@ func (c *Client) Do(ctx context.Context, call Call) (Answer, error) {
 }
 
 // Ask makes the call and reads the result that the reply wraps into the value,
-// and what it says about lists into about, which may be nil.
+// and what it says about lists into about. Both may be nil.
 func (c *Client) Ask(ctx context.Context, call Call, into, about any) error {
 	a, err := c.Do(ctx, call)
 	if err != nil {
@@ -159,13 +159,14 @@ func (c *Client) Ask(ctx context.Context, call Call, into, about any) error {
 	if !*e.Success {
 		return c.said(http.StatusOK, e)
 	}
-	if err := json.Unmarshal(e.Result, into); err != nil {
-		return unreadable(err)
+	if into != nil {
+		err = json.Unmarshal(e.Result, into)
 	}
-	if about != nil && len(e.Info) > 0 {
-		if err := json.Unmarshal(e.Info, about); err != nil {
-			return unreadable(err)
-		}
+	if err == nil && about != nil && len(e.Info) > 0 {
+		err = json.Unmarshal(e.Info, about)
+	}
+	if err != nil {
+		return unreadable(err)
 	}
 	return nil
 }

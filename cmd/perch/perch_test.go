@@ -116,7 +116,7 @@ func TestMisuse(t *testing.T) {
 		{"xapps change x", "say what to change"},
 		{"xapps change x --api-key=k", "change together"},
 		{"apps list --server=perch.example", "PERCH_ADMIN_URL"},
-		{"migrate --store=tape:", "known are memory:, sqlite:PATH and postgres://"},
+		{"migrate --store=tape:", "known are memory:, sqlite:PATH, postgres://"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			r := perch(t, []string{"PERCH_ADMIN_TOKEN=t"}, "", strings.Fields(c.args)...)

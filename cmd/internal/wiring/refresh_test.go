@@ -33,11 +33,11 @@ func TestManyCallersCauseOneRefresh(t *testing.T) {
 				// While X takes its time, all the others find out for themselves.
 				x.Mischief(xsim.Mischief{Match: "token.refresh_token", Kind: "slow", Delay: 200 * time.Millisecond})
 
-				want(t, http.StatusOK, together(v.callers, func(int) answer {
+				want(t, http.StatusOK, together(e.many(v.callers), func(int) answer {
 					return h.act(t, app.sk, grant, "GET", "/2/users/me", "")
 				})...)
 				refreshedOnce(t, x, old)
-				served(t, x, v.callers)
+				served(t, x, e.many(v.callers))
 			})
 		})
 	}

@@ -49,7 +49,7 @@ func twoReplicasServeAsOne(t *testing.T, e environment) {
 func TestTwoReplicasRefreshOnce(t *testing.T) { lasting(t, twoReplicasRefreshOnce) }
 
 func twoReplicasRefreshOnce(t *testing.T, e environment) {
-	const callers = 100
+	callers := e.many(100)
 	for name, expires := range map[string]time.Duration{"it has expired": -time.Hour, "X refuses it": time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			x := xsim.New(xsim.Options{})

@@ -41,7 +41,7 @@ func launch(token string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "perch-workerd-")
+	dir, err := os.MkdirTemp(memory(), "perch-workerd-")
 	if err != nil {
 		return nil, err
 	}
@@ -71,6 +71,16 @@ func launch(token string) (*server, error) {
 		return nil, fmt.Errorf("workerd does not start: %w: %s", err, complaint.String())
 	}
 	return s, nil
+}
+
+// memory is a folder that is kept in memory, if there is one and TMPDIR does not
+// say otherwise: the engine waits for the disk at each write.
+func memory() string {
+	const shared = "/dev/shm"
+	if at, err := os.Stat(shared); os.Getenv("TMPDIR") != "" || err != nil || !at.IsDir() {
+		return ""
+	}
+	return shared
 }
 
 // await reads the engine's first line.
@@ -116,13 +126,14 @@ func (l *limited) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// began is where the test binary was started: in its package's folder. Tests may
+// have gone elsewhere since.
+var began, _ = os.Getwd() //nolint:gochecknoglobals // is known only before the tests
+
 // installed returns the folder of the store Worker, and a Node that runs it: the
 // one that npm has put there where it has one for this machine.
 func installed() (folder, node string, err error) {
-	root, err := os.Getwd()
-	if err != nil {
-		return "", "", err
-	}
+	root := began
 	for {
 		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
 			break
