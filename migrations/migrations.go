@@ -50,7 +50,8 @@ func folder(name string) fs.FS {
 const contract = ".contract.sql"
 
 // ErrNewer says that a newer version of Perch has taken something away.
-var ErrNewer = errors.New("a newer version of Perch has taken away what this one needs; run that version or a later one")
+var ErrNewer = errors.New("a newer version of Perch has taken away what this one needs; " +
+	"run that version or a later one")
 
 // ErrChanged says that a file is no longer what was applied, or that another
 // was applied in its place.
@@ -115,7 +116,7 @@ func (s Schema) Apply(ctx context.Context, db *sql.DB) (applied []string, err er
 	defer func() { err = errors.Join(err, unlessGone(conn.Close())) }()
 	next := s.next
 	if s.begin == "" {
-		next = leap(s.dialect)
+		next = s.leap
 	}
 	for {
 		name, err := next(ctx, conn, steps)

@@ -167,7 +167,8 @@ func TestWhatIsRepeated(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return errors.Join(rows.Close(), rows.Err())
+			defer func() { _ = rows.Close() }()
+			return rows.Err()
 		}
 		if err := read(); err != nil { // and now there is a connection
 			t.Fatal(err)

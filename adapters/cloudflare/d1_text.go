@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -62,12 +63,9 @@ func (s *statement) fill(tokens []token, args []driver.NamedValue) error {
 			b.WriteString(t.text)
 			continue
 		}
-		n := highest + 1
-		if t.text != "?" {
-			var err error
-			if n, err = strconv.Atoi(t.text[1:]); err != nil || t.text[0] != '?' {
-				return errors.New("arguments have no names here; write ? or ?1")
-			}
+		n, err := t.place(highest + 1)
+		if err != nil {
+			return err
 		}
 		if n < 1 || n > len(args) {
 			return fmt.Errorf("there are %d arguments, and the statement has %s", len(args), t.text)
@@ -77,20 +75,32 @@ func (s *statement) fill(tokens []token, args []driver.NamedValue) error {
 			return fmt.Errorf("argument %d: %w", n, err)
 		}
 	}
-	for i, ok := range used {
-		if !ok {
-			return fmt.Errorf("the statement has no place for argument %d", i+1)
-		}
+	if i := slices.Index(used, false); i >= 0 {
+		return fmt.Errorf("the statement has no place for argument %d", i+1)
 	}
 	s.SQL = b.String()
 	return nil
 }
 
+// place is the number of the argument that the placeholder stands for.
+func (t token) place(next int) (int, error) {
+	if t.text == "?" {
+		return next, nil
+	}
+	n, err := strconv.Atoi(t.text[1:])
+	if err != nil || t.text[0] != '?' {
+		return 0, errNamed()
+	}
+	return n, nil
+}
+
+func errNamed() error { return errors.New("arguments have no names here; write ? or ?1") }
+
 // put writes one argument. Negative numbers stand in brackets, because two minus
 // signs begin a comment.
 func (s *statement) put(b *strings.Builder, arg driver.NamedValue) error {
 	if arg.Name != "" {
-		return errors.New("arguments have no names here; write ? or ?1")
+		return errNamed()
 	}
 	switch v := arg.Value.(type) {
 	case string:

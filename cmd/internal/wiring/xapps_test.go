@@ -58,7 +58,7 @@ func TestTwoXAppsNeverMix(t *testing.T) {
 			c.grant = c.held.grant
 		}
 		before := len(x.Ledger())
-		want(t, http.StatusOK, together(80, func(i int) answer { return customers[i%2].call(t, h, i/2) })...)
+		want(t, http.StatusOK, together(e.many(80), func(i int) answer { return customers[i%2].call(t, h, i/2) })...)
 		mixed(t, x.Ledger()[before:], customers)
 		if n := len(happened(x, "app_token.issued")); n != 1 {
 			t.Errorf("X was asked for the second app's bearer %d times", n)

@@ -23,7 +23,9 @@ import (
 const Backend = "workerd"
 
 // shared is the engine of this test binary. Its watchdog outlives the tests.
-var shared = sync.OnceValues(func() (*server, error) { return launch(rand.Text() + rand.Text()) }) //nolint:gochecknoglobals // one engine for all tests of a binary
+var shared = sync.OnceValues(guarded) //nolint:gochecknoglobals // one engine for all tests of a binary
+
+func guarded() (*server, error) { return launch(rand.Text() + rand.Text()) }
 
 // A Place is where something empty is kept: a D1 database or a KV namespace.
 type Place struct {

@@ -88,6 +88,7 @@ func TestTheEngineDoesNotOutliveItsTests(t *testing.T) {
 	}
 	engine(t) // skips where there is none
 	dir := t.TempDir()
+	// #nosec G702 -- this binary
 	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^"+t.Name()+"$")
 	c.Env = append(os.Environ(), "PERCH_TEST_WORKERD_TMP="+dir, "TMPDIR="+dir)
 	if err := c.Start(); err != nil {
