@@ -57,9 +57,9 @@ func TestTwoXAppsNeverMix(t *testing.T) {
 			c.held = c.page.signIn(t, ada)
 			c.grant = c.held.grant
 		}
-		before := len(x.Ledger())
-		want(t, http.StatusOK, together(e.many(80), func(i int) answer { return customers[i%2].call(t, h, i/2) })...)
-		mixed(t, x.Ledger()[before:], customers)
+		before, calls := len(x.Ledger()), e.many(80)
+		want(t, http.StatusOK, together(calls, func(i int) answer { return customers[i%2].call(t, h, i/2) })...)
+		mixed(t, x.Ledger()[before:], customers, calls/4)
 		if n := len(happened(x, "app_token.issued")); n != 1 {
 			t.Errorf("X was asked for the second app's bearer %d times", n)
 		}
@@ -99,7 +99,7 @@ func (c *customer) call(t *testing.T, h *house, kind int) answer {
 
 // mixed fails for every call that reached X with a credential of another X App
 // than that of the customer who made it.
-func mixed(t *testing.T, ledger []xsim.Entry, customers []*customer) {
+func mixed(t *testing.T, ledger []xsim.Entry, customers []*customer, each int) {
 	t.Helper()
 	seen := map[string]int{}
 	for _, e := range ledger {
@@ -122,8 +122,8 @@ func mixed(t *testing.T, ledger []xsim.Entry, customers []*customer) {
 		}
 	}
 	for _, c := range customers {
-		if seen[c.xApp+" user"] != 20 || seen[c.xApp+" app"] != 20 {
-			t.Errorf("calls seen by X: %v, want 20 of each", seen)
+		if seen[c.xApp+" user"] != each || seen[c.xApp+" app"] != each {
+			t.Errorf("calls seen by X: %v, want %d of each", seen, each)
 		}
 	}
 }
