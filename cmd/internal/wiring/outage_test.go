@@ -89,7 +89,8 @@ func allWork(t *testing.T, h *house, app tenant, grants []string) bool {
 func TestFourReplicasRefreshOnce(t *testing.T) { lasting(t, fourReplicasRefreshOnce) }
 
 func fourReplicasRefreshOnce(t *testing.T, e environment) {
-	const replicas, callers = 4, 100
+	const replicas = 4
+	callers := e.many(100)
 	x := xsim.New(xsim.Options{})
 	set(t, x, `{"windows":false}`)
 	at, _ := serveX(t, x)
