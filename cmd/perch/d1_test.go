@@ -36,6 +36,9 @@ func TestD1FromMigrateToServe(t *testing.T) {
 	said(r).says(t, exitDone, "Perch has stopped")
 	said(perch(t, environ, "", "doctor")).says(t, exitDone, "ok    store         "+store+" opens and is up to date")
 
+	said(perch(t, environ, "", "keyset", "list")).says(t, exitDone)
+	said(perch(t, environ, "", "keyset", "reseal")).says(t, exitDone)
+
 	wrong := append(environ, "PERCH_CLOUDFLARE_TOKEN="+canary)
 	for verb, say := range map[string]string{"doctor": "FAIL  store", "serve": "open " + store, "migrate": store} {
 		r := perch(t, wrong, "", verb)

@@ -60,7 +60,7 @@ func (e *exam) open(ctx context.Context, store string) *sqlstore.Store {
 		return nil
 	}
 	shown := config.Shown(store)
-	pending, err := wiring.Migrate(ctx, only(e.cfg, store), true)
+	pending, err := wiring.Migrate(ctx, e.cfg.Only(store), true)
 	if err != nil {
 		e.add(broken, about, "%v", err)
 		return nil

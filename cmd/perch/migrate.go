@@ -45,12 +45,6 @@ func stores(cfg config.Config) []string {
 	return list
 }
 
-// only is the settings with everything in one store.
-func only(cfg config.Config, store string) config.Config {
-	cfg.Store, cfg.Vault, cfg.Quota = store, store, store
-	return cfg
-}
-
 func (v migrateVerb) migrate(ctx context.Context, p *program, cfg config.Config, store string) error {
 	kind, path := config.Backend(store)
 	shown := config.Shown(store)
@@ -68,7 +62,7 @@ func (v migrateVerb) migrate(ctx context.Context, p *program, cfg config.Config,
 	if v.DryRun {
 		say = "would apply"
 	}
-	names, err := wiring.Migrate(ctx, only(cfg, store), v.DryRun)
+	names, err := wiring.Migrate(ctx, cfg.Only(store), v.DryRun)
 	for _, name := range names {
 		p.say("%s: %s %s\n", shown, say, name)
 	}

@@ -55,6 +55,12 @@ func Shown(store string) string {
 	return shown.String()
 }
 
+// Only is the settings with everything in one store.
+func (c Config) Only(store string) Config {
+	c.Store, c.Vault, c.Quota = store, store, store
+	return c
+}
+
 // CheckStores returns what is wrong with the settings of stores alone.
 func (c Config) CheckStores() (m Mistakes) {
 	m = append(m, checkStore("PERCH_STORE", c.Store)...)

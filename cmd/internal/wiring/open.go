@@ -22,7 +22,7 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (Stores, fun
 	urls := []string{cfg.Store, cfg.Vault}
 	slices.Sort(urls)
 	for _, url := range slices.Compact(urls) {
-		if err := there(ctx, url); err != nil {
+		if err := there(ctx, cfg, url); err != nil {
 			return Stores{}, nil, err
 		}
 	}
@@ -38,7 +38,7 @@ func OpenJournal(cfg config.Config) (ports.Journal, error) {
 	return openJournal(cfg)
 }
 
-func there(ctx context.Context, url string) error {
+func there(ctx context.Context, cfg config.Config, url string) error {
 	kind, place := config.Backend(url)
 	switch kind {
 	case "memory":
@@ -50,7 +50,7 @@ func there(ctx context.Context, url string) error {
 				"or make an empty one with perch migrate", config.Shown(url))
 		}
 	}
-	pending, err := Migrate(ctx, config.Config{Store: url}.Settled(), true)
+	pending, err := Migrate(ctx, cfg.Only(url), true)
 	if err == nil && len(pending) > 0 {
 		err = fmt.Errorf("%s lacks %s; run perch migrate", config.Shown(url), strings.Join(pending, ", "))
 	}
