@@ -31,7 +31,7 @@ from it. It saves applications, keys and grants that were not used since; the ot
 func (v backupVerb) Run(ctx context.Context, p *program) error {
 	ctx, stop := stoppable(ctx)
 	defer stop()
-	cfg, err := v.config()
+	cfg, err := v.config(p)
 	if err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ refreshed since the backup cannot be refreshed again, and their users must conne
 func (v restoreVerb) Run(ctx context.Context, p *program) error {
 	ctx, stop := stoppable(ctx)
 	defer stop()
-	cfg, err := v.config()
+	cfg, err := v.config(p)
 	if err != nil {
 		return err
 	}

@@ -13,15 +13,17 @@ import (
 
 // places are the settings of verbs that work on stores directly.
 type places struct {
-	Store      string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept: sqlite:PATH or postgres://USER@HOST/DATABASE."`
+	Store      string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept: sqlite:PATH, postgres://USER@HOST/DATABASE or d1:ACCOUNT/DATABASE."`
 	Vault      string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
 	KeysetFile string `env:"PERCH_KEYSET_FILE" placeholder:"FILE" help:"The keys that seal what is stored; without it, ./perch.keyset.json."`
+
+	Cloudflare config.Cloudflare `embed:"" prefix:"cloudflare-" envprefix:"PERCH_CLOUDFLARE_"`
 }
 
 // config are the settings as the rest of the house knows them.
-func (s places) config() (config.Config, error) {
-	cfg := config.Config{Store: s.Store, Vault: s.Vault, KeysetFile: s.KeysetFile}.Settled()
-	if mistakes := cfg.CheckStores(); len(mistakes) > 0 {
+func (s places) config(p *program) (config.Config, error) {
+	cfg := config.Config{Store: s.Store, Vault: s.Vault, KeysetFile: s.KeysetFile, Cloudflare: s.Cloudflare}
+	if mistakes := p.settings.SettleStores(&cfg); len(mistakes) > 0 {
 		return cfg, mistakes
 	}
 	return cfg, nil
@@ -32,7 +34,7 @@ type opener func(context.Context, config.Config, wiring.Stores) (*keyring.Ring, 
 
 // open opens the stores, and the keys that belong to them.
 func (s places) open(ctx context.Context, p *program, keys opener) (wiring.Stores, *keyring.Ring, func(), error) {
-	cfg, err := s.config()
+	cfg, err := s.config(p)
 	if err != nil {
 		return wiring.Stores{}, nil, nil, err
 	}
