@@ -45,7 +45,10 @@ func TestEachDatabaseHasTheSameColumns(t *testing.T) {
 		}
 		var all []string
 		for _, st := range steps {
-			text := strings.ReplaceAll(st.sql, `COLLATE "C"`, "")
+			// Triggers, which come after the tables, are each database's own.
+			tables, _, _ := strings.Cut(st.sql, "\nCREATE FUNCTION")
+			tables, _, _ = strings.Cut(tables, "\nCREATE TRIGGER")
+			text := strings.ReplaceAll(tables, `COLLATE "C"`, "")
 			for line := range strings.Lines(text) {
 				if !strings.HasPrefix(line, "--") {
 					all = append(all, strings.Fields(line)...)
@@ -101,6 +104,6 @@ func TestWhoWaitsForAnotherMigratorCanGiveUp(t *testing.T) {
 		if err := tx.Rollback(); err != nil {
 			t.Fatal(err)
 		}
-		wantApplied(t, d.schema, db, "0001_init.sql")
+		wantApplied(t, d.schema, db, d.files(t)...)
 	})
 }

@@ -57,6 +57,9 @@ func (s *Store) SigningKeys() ports.SigningKeys { return s.signingKeys }
 // Quota returns the store of counts.
 func (s *Store) Quota() ports.QuotaStore { return s.quota }
 
+// Changes returns the counts of what has changed.
+func (s *Store) Changes() ports.Changes { return &Changes{s} }
+
 // Ping returns nil unless ctx has ended: memory is always there.
 func (s *Store) Ping(ctx context.Context) error { return ended(ctx) }
 

@@ -49,6 +49,9 @@ func TestConformance(t *testing.T) {
 	t.Run("SigningKeys", func(t *testing.T) {
 		conformance.SigningKeys(t, func(t *testing.T) ports.SigningKeys { return open(t).SigningKeys() })
 	})
+	t.Run("Changes", func(t *testing.T) {
+		conformance.Changes(t, func(t *testing.T) conformance.Changing { return open(t) })
+	})
 	t.Run("QuotaStore", func(t *testing.T) {
 		conformance.QuotaStore(t, func(t *testing.T) ports.QuotaStore { return open(t).Quota() })
 	})

@@ -26,6 +26,7 @@ func NewSessions() *Sessions {
 			s.Expires, s.Revoked, s.Created = moment(s.Expires), moment(s.Revoked), moment(s.Created)
 			return s
 		},
+		alters: func(was, next session.Session) bool { return next.Alters(was) },
 	}}
 }
 
@@ -56,6 +57,9 @@ func (s *Sessions) EndAll(ctx context.Context, grant oauth.GrantID, now time.Tim
 			t.rows[id] = row
 			n++
 		}
+	}
+	if n > 0 {
+		t.changes.Add(1)
 	}
 	return n, nil
 }

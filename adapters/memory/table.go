@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // A table keeps values by ID, and by an alias where there is one. The alias of
@@ -13,9 +14,12 @@ type table[K ~string, V any] struct {
 	noun    string
 	id      func(v *V) *K
 	version func(v *V) *int64
-	alias   func(v V) any        // nil: there is none
-	copied  func(v V) V          // shares no memory, times as every store keeps them
-	fixed   func(was V, next *V) // puts back what a swap must not change; nil: nothing but the ID
+	alias   func(v V) any          // nil: there is none
+	copied  func(v V) V            // shares no memory, times as every store keeps them
+	fixed   func(was V, next *V)   // puts back what a swap must not change; nil: nothing but the ID
+	alters  func(was, next V) bool // whether a swap counts as a change; nil: each does, and each removal
+
+	changes atomic.Int64
 
 	mu      sync.Mutex
 	rows    map[K]V
@@ -99,6 +103,9 @@ func (t *table[K, V]) swap(ctx context.Context, old, next V) (V, error) {
 		t.fixed(was, &next)
 	}
 	t.rows[id] = next
+	if t.alters == nil || t.alters(was, next) {
+		t.changes.Add(1) // before anybody can read it
+	}
 	return t.copied(next), nil
 }
 
@@ -138,7 +145,11 @@ func (t *table[K, V]) remove(ctx context.Context, unwanted func(V) bool) (int, e
 		}
 		return true
 	})
-	return before - len(t.rows), nil
+	gone := before - len(t.rows)
+	if t.alters == nil && gone > 0 {
+		t.changes.Add(1)
+	}
+	return gone, nil
 }
 
 func every[V any](V) bool { return true }

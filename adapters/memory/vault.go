@@ -39,6 +39,7 @@ func NewVault() *Vault {
 		fixed: func(was oauth.Grant, next *oauth.Grant) {
 			next.App, next.XApp, next.User.ID = was.App, was.XApp, was.User.ID
 		},
+		alters: func(was, next oauth.Grant) bool { return next.Alters(was) },
 	}}
 }
 

@@ -57,6 +57,7 @@ func TestEveryStatementIsBounded(t *testing.T) {
 		"add":    func() error { return s.SigningKeys().Add(ctx, ports.SigningKey{ID: "k", Retires: now}) },
 		"keys":   func() error { _, err := s.SigningKeys().List(ctx); return err },
 		"count":  func() error { _, err := s.Quota().Take(ctx, "q", quota.Limit{Max: 1, Window: time.Hour}); return err },
+		"look":   func() error { _, err := s.Changes().Count(ctx); return err },
 		"take": func() error {
 			_ = s.Codes().Put(ctx, session.Code{Digest: "d"})
 			_, err := s.Codes().Take(ctx, "d")

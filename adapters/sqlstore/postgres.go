@@ -22,7 +22,8 @@ import (
 
 // How many connections a store has at most to PostgreSQL, which by default takes
 // a hundred from all its clients together. Those that count calls are apart,
-// because they need not wait for the disk.
+// because they need not wait for the disk; one more looks for changes and one
+// waits for them.
 const (
 	storeConns = 16
 	countConns = 8
@@ -51,6 +52,7 @@ func openPostgres(ctx context.Context, dsn string) (*Store, error) {
 	s.writes = pool(settings, storeConns, "on")
 	s.reads = s.writes
 	s.counts = pool(settings, countConns, "off")
+	s.looks, s.wakeup = pool(settings, 1, "on"), newListener(settings)
 	if err := s.writes.PingContext(ctx); err != nil {
 		return nil, errors.Join(unreachable(settings, err), s.Close())
 	}

@@ -48,9 +48,15 @@ func (s *Sessions) EndAll(ctx context.Context, grant oauth.GrantID, now time.Tim
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	// The version counts this change too, or a swap from before it would undo it.
-	return affected(ctx)(s.rows.writes.NewUpdate().Model((*sessionRow)(nil)).
+	// Some databases count what triggers wrote too, so the rows are asked for.
+	var ended []string
+	_, err := s.rows.writes.NewUpdate().Model((*sessionRow)(nil)).
 		Set("revoked = ?", micros(now)).Set("version = version + 1").
-		Where("grant_id = ? AND revoked = 0", grant).Exec(ctx))
+		Where("grant_id = ? AND revoked = 0", grant).Returning("id").Exec(ctx, &ended)
+	if err != nil {
+		return 0, unavailable(ctx, err)
+	}
+	return len(ended), nil
 }
 
 func (s *Sessions) Sweep(ctx context.Context, before time.Time) (int, error) {

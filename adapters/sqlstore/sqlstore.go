@@ -27,8 +27,10 @@ type Store struct {
 	writes *bun.DB
 	counts *bun.DB // of calls: may be forgotten when the machine loses power
 
-	words words
-	quota *Quota
+	words  words
+	quota  *Quota
+	looks  *bun.DB   // for looking at the counts of changes, which must not wait for others; nil: reads do
+	wakeup *listener // nil: the database cannot tell of changes
 }
 
 // words are what statements cannot have in common.
@@ -93,6 +95,15 @@ func (s *Store) SigningKeys() ports.SigningKeys { return newSigningKeys(s) }
 // Quota returns the store of counts.
 func (s *Store) Quota() ports.QuotaStore { return s.quota }
 
+// Changes returns the counts of what has changed.
+func (s *Store) Changes() ports.Changes {
+	db := s.looks
+	if db == nil {
+		db = s.reads
+	}
+	return &Changes{db: db, wakeup: s.wakeup}
+}
+
 // DB returns the connection that writes, for migrations.
 func (s *Store) DB() *sql.DB { return s.writes.DB }
 
@@ -118,10 +129,13 @@ func (s *Store) Now(ctx context.Context) (time.Time, error) {
 // Close closes the database.
 func (s *Store) Close() error {
 	var errs []error
-	for _, db := range []*bun.DB{s.reads, s.counts, s.writes} { // closing one twice does no harm
+	for _, db := range []*bun.DB{s.reads, s.counts, s.writes, s.looks} { // closing one twice does no harm
 		if db != nil { // as when it could not be opened
 			errs = append(errs, db.Close())
 		}
+	}
+	if s.wakeup != nil {
+		errs = append(errs, s.wakeup.close())
 	}
 	return errors.Join(errs...)
 }

@@ -101,6 +101,7 @@ func conforms(t *testing.T, d database) {
 		s := d.open(t, dsn)
 		for _, table := range []string{
 			"grants", "applications", "api_keys", "xapps", "authorizations", "codes", "sessions", "signing_keys", "quotas",
+			"changes",
 		} {
 			if _, err := s.DB().Exec("DELETE FROM " + table); err != nil {
 				t.Fatal(err)
@@ -131,6 +132,9 @@ func conforms(t *testing.T, d database) {
 	})
 	t.Run("SigningKeys", func(t *testing.T) {
 		conformance.SigningKeys(t, func(t *testing.T) ports.SigningKeys { return fresh(t).SigningKeys() })
+	})
+	t.Run("Changes", func(t *testing.T) {
+		conformance.Changes(t, func(t *testing.T) conformance.Changing { return fresh(t) })
 	})
 	t.Run("QuotaStore", func(t *testing.T) {
 		conformance.QuotaStore(t, func(t *testing.T) ports.QuotaStore { return fresh(t).Quota() })

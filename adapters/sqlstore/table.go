@@ -75,7 +75,7 @@ func (t table[R, V]) swap(ctx context.Context, id any, version int64, next V) (V
 	switch {
 	case err != nil:
 		return none, err
-	case n == 1:
+	case n > 0: // some databases count what triggers wrote too
 		return t.value(row), nil
 	}
 	if _, err := t.get(ctx, "? = ?", bun.Ident(t.key), id); err != nil {

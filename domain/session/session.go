@@ -79,6 +79,10 @@ func (s Session) End(now time.Time) Session {
 	return s
 }
 
+// Alters reports whether whoever has read old must not go by it any more, now
+// that s is stored. New tokens and a later end alter nothing.
+func (s Session) Alters(old Session) bool { return !s.Revoked.Equal(old.Revoked) }
+
 // Claims is what an access token of Perch says (RFC 9068).
 type Claims struct {
 	ID      string // jti
