@@ -35,7 +35,7 @@ func (s *Service) credential(ctx context.Context, r Request) (credential, error)
 }
 
 func (s *Service) byUser(ctx context.Context, r Request) (credential, error) {
-	g, err := s.grants.Get(ctx, r.App.ID, r.Grant)
+	g, err := s.grants.Warm(ctx, r.App.ID, r.Grant)
 	if err != nil {
 		return credential{}, err
 	}

@@ -22,7 +22,7 @@ import (
 
 // grants gives access tokens.
 type grants interface {
-	Get(ctx context.Context, app client.AppID, id oauth.GrantID) (oauth.Grant, error)
+	Warm(ctx context.Context, app client.AppID, id oauth.GrantID) (oauth.Grant, error)
 	Access(ctx context.Context, g oauth.Grant) (secret.Text, error)
 	Distrust(ctx context.Context, g oauth.Grant) (oauth.Grant, error)
 }

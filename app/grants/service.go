@@ -33,6 +33,7 @@ type storeClock interface {
 // Service manages grants.
 type Service struct {
 	vault      ports.TokenVault
+	warm       ports.TokenVault
 	journal    ports.Journal
 	pending    ports.Authorizations
 	ring       ports.Keyring
@@ -49,6 +50,7 @@ type Service struct {
 // Parts are what the service is made of.
 type Parts struct {
 	Vault      ports.TokenVault
+	Warm       ports.TokenVault // the vault for who only looks whether a grant is good; nil: Vault
 	Journal    ports.Journal
 	Pending    ports.Authorizations
 	Keyring    ports.Keyring
@@ -67,8 +69,11 @@ func New(p Parts) *Service {
 	if p.WaitAndSee == 0 {
 		p.WaitAndSee = WaitAndSee
 	}
+	if p.Warm == nil {
+		p.Warm = p.Vault
+	}
 	return &Service{
-		vault: p.Vault, journal: p.Journal, pending: p.Pending, ring: p.Keyring, x: p.X, breaker: p.Breaker,
+		vault: p.Vault, warm: p.Warm, journal: p.Journal, pending: p.Pending, ring: p.Keyring, x: p.X, breaker: p.Breaker,
 		xapps: p.XApps, sessions: p.Sessions, clock: p.Clock, observer: p.Observer, callback: p.Callback,
 		waitAndSee: p.WaitAndSee,
 	}
@@ -77,7 +82,18 @@ func New(p Parts) *Service {
 // Get returns the application's grant. A grant of another application is
 // fault.NotFound, like one that does not exist.
 func (s *Service) Get(ctx context.Context, app client.AppID, id oauth.GrantID) (oauth.Grant, error) {
-	g, err := s.vault.Get(ctx, id)
+	return get(ctx, s.vault, app, id)
+}
+
+// Warm is Get for the hot path: it may be behind by as much as replicas may go
+// by what they have read before. What it returns may be given to Access and
+// Distrust, which look again before they change anything.
+func (s *Service) Warm(ctx context.Context, app client.AppID, id oauth.GrantID) (oauth.Grant, error) {
+	return get(ctx, s.warm, app, id)
+}
+
+func get(ctx context.Context, v ports.TokenVault, app client.AppID, id oauth.GrantID) (oauth.Grant, error) {
+	g, err := v.Get(ctx, id)
 	if errors.Is(err, fault.NotFound) || (err == nil && app != "" && g.App != app) {
 		return oauth.Grant{}, fault.New(fault.NotFound, "this client application has no grant with the given ID; "+
 			"GET /v1/grants lists those it has").Named("no-such-grant")

@@ -166,7 +166,7 @@ func (s *Service) Verify(ctx context.Context, token secret.Text) (session.Claims
 	if err != nil {
 		return session.Claims{}, client.App{}, err
 	}
-	ses, err := s.sessions.Get(ctx, claims.Session)
+	ses, err := s.warm.Get(ctx, claims.Session)
 	if errors.Is(err, fault.NotFound) || (err == nil && !ses.Good(s.clock())) {
 		return session.Claims{}, client.App{}, fault.New(fault.Unauthenticated, "the session has ended; sign in again").
 			Named("invalid-token").Because(err)

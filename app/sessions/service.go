@@ -38,6 +38,7 @@ type Service struct {
 	grants   connector
 	codes    ports.Codes
 	sessions ports.Sessions
+	warm     ports.Sessions
 	signer   ports.TokenSigner
 	ring     ports.Keyring
 	quotas   ports.QuotaStore
@@ -48,10 +49,11 @@ type Service struct {
 // Parts are what the service is made of.
 type Parts struct {
 	Clients  clients
-	Apps     apps
+	Apps     apps // may be behind as Warm may
 	Grants   connector
 	Codes    ports.Codes
 	Sessions ports.Sessions
+	Warm     ports.Sessions // the sessions for who only looks whether one goes on; nil: Sessions
 	Signer   ports.TokenSigner
 	Keyring  ports.Keyring
 	Quotas   ports.QuotaStore
@@ -61,7 +63,10 @@ type Parts struct {
 
 // New returns the service.
 func New(p Parts) *Service {
-	return &Service{p.Clients, p.Apps, p.Grants, p.Codes, p.Sessions, p.Signer, p.Keyring, p.Quotas, p.Issuer, p.Now}
+	if p.Warm == nil {
+		p.Warm = p.Sessions
+	}
+	return &Service{p.Clients, p.Apps, p.Grants, p.Codes, p.Sessions, p.Warm, p.Signer, p.Keyring, p.Quotas, p.Issuer, p.Now}
 }
 
 // Issuer is the issuer identifier (RFC 8414).

@@ -31,6 +31,14 @@ func New(store ports.XApps, apps ports.Applications, ring ports.Keyring, byDefau
 	return &Service{store, apps, ring, byDefault}
 }
 
+// Through returns the service as it reads X Apps through another store: that of
+// the hot path, say.
+func (s *Service) Through(store ports.XApps) *Service {
+	other := *s
+	other.store = store
+	return &other
+}
+
 // Get returns the X App with its secrets opened, or fault.NotFound.
 func (s *Service) Get(ctx context.Context, id xapp.ID) (ports.XApp, error) {
 	if id == xapp.Default {

@@ -42,7 +42,8 @@ type Stores struct {
 	SigningKeys    ports.SigningKeys
 	Quota          ports.QuotaStore
 	Clock          ports.Clock // that of the vault
-	Backends       []Backend   // each once
+	Warm           Warm
+	Backends       []Backend // each once
 }
 
 // A Backend is one of the stores by its setting.
@@ -82,7 +83,8 @@ func openStores(ctx context.Context, cfg config.Config, log *slog.Logger) (Store
 	for url, b := range opened {
 		s.Backends = append(s.Backends, Backend{url, b})
 	}
-	return s, shut, nil
+	s, cool := keepWarm(ctx, s, main, opened[cfg.Vault])
+	return s, func() { cool(); shut() }, nil
 }
 
 func openBackend(ctx context.Context, url string, cfg config.Config, log *slog.Logger) (backend, error) {

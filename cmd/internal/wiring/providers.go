@@ -53,7 +53,7 @@ func newXApps(ctx context.Context, s Stores, ring ports.Keyring, cfg config.Conf
 }
 
 func newClients(s Stores, ring ports.Keyring, x *xapps.Service) *clients.Service {
-	return clients.New(s.Registry.Apps(), s.Registry.Keys(), ring, x)
+	return clients.New(s.Registry.Apps(), s.Warm.Registry.Apps(), s.Warm.Registry.Keys(), ring, x)
 }
 
 // tokenRest is how long X's token endpoint is left alone between two tries while
@@ -73,7 +73,7 @@ func newGrants(
 	c *clock.Clock, o ports.Observer, cfg config.Config,
 ) *grants.Service {
 	return grants.New(grants.Parts{
-		Vault: s.Vault, Journal: j, Pending: s.Authorizations, Keyring: ring, X: x, Breaker: b, XApps: xs,
+		Vault: s.Vault, Warm: s.Warm.Vault, Journal: j, Pending: s.Authorizations, Keyring: ring, X: x, Breaker: b, XApps: xs,
 		Sessions: s.Sessions, Clock: c, Observer: o, Callback: cfg.Callback(),
 	})
 }
@@ -83,7 +83,7 @@ func newSessions(
 	now *clock.Clock, cfg config.Config,
 ) *sessions.Service {
 	return sessions.New(sessions.Parts{
-		Clients: c, Apps: s.Registry.Apps(), Grants: g, Codes: s.Codes, Sessions: s.Sessions,
+		Clients: c, Apps: s.Warm.Registry.Apps(), Grants: g, Codes: s.Codes, Sessions: s.Sessions, Warm: s.Warm.Sessions,
 		Signer: signer, Keyring: ring, Quotas: s.Quota, Issuer: cfg.PublicURL,
 		Now: now.Now,
 	})
@@ -92,6 +92,7 @@ func newSessions(
 func newActions(
 	s Stores, g *grants.Service, xs *xapps.Service, x *xhttp.Gateway, o ports.Observer, cfg config.Config,
 ) *actions.Service {
+	xs = xs.Through(s.Warm.Registry.XApps())
 	return actions.New(g, xs, s.Quota, quota.Limit{Max: cfg.ClientLimit, Window: time.Minute}, x, o)
 }
 
