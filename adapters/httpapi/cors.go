@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -20,6 +22,10 @@ const (
 	callable = "GET, POST, PUT, DELETE"
 )
 
+// refusalWait is how long a refusal waits to learn which page may read it. The
+// store may be what failed.
+const refusalWait = 500 * time.Millisecond
+
 // preflight answers a browser that asks whether a page may call. It brings no
 // credential, so the origin alone decides: some active application must name it.
 func (s *Server) preflight(r *request) error {
@@ -28,7 +34,7 @@ func (s *Server) preflight(r *request) error {
 			"Access-Control-Request-Method")
 	}
 	defer r.within(s.wait.answer)()
-	ok, err := s.listed(r)
+	ok, err := s.listed(r.ctx, r)
 	if err != nil {
 		return err
 	}
@@ -49,12 +55,12 @@ func notListed() error {
 }
 
 // listed reports whether some active application allows calls from the origin.
-func (s *Server) listed(r *request) (bool, error) {
+func (s *Server) listed(ctx context.Context, r *request) (bool, error) {
 	origin, err := client.ParseOrigin(r.origin)
 	if err != nil {
 		return false, nil //nolint:nilerr // what is no origin is in no list
 	}
-	return s.services.Clients.Allowed(r.ctx, origin)
+	return s.services.Clients.Allowed(ctx, origin)
 }
 
 // mayShare finds out whether the page that calls may read the reply, where that
@@ -63,7 +69,7 @@ func (s *Server) mayShare(r *request) (err error) {
 	if r.origin == "" || r.shared || r.route.cors == shareNobody {
 		return nil
 	}
-	if r.shared, err = s.listed(r); err != nil {
+	if r.shared, err = s.listed(r.ctx, r); err != nil {
 		return err
 	}
 	if !r.shared && r.route.guard == guardClient {
@@ -85,7 +91,9 @@ func (s *Server) share(r *request) {
 func (s *Server) shareRefusal(r *request, err error) {
 	if r.origin != "" && !r.shared && fault.SlugOf(err) != originNotAllowed &&
 		(r.route == nil || r.route.cors != shareNobody) {
-		r.shared, _ = s.listed(r) // an error here hides the refusal, no more
+		ctx, cancel := context.WithTimeout(r.ctx, refusalWait)
+		defer cancel()
+		r.shared, _ = s.listed(ctx, r) // an error here hides the refusal, no more
 	}
 	s.share(r)
 }

@@ -133,7 +133,7 @@ func furnish(p plan, x ports.TwitterGateway, issuer string) Services {
 	xs := xapps.New(store.Registry().XApps(), apps, ring, ports.XApp{
 		ClientID: "sim-client", ClientSecret: secret.New("sim-secret"), Bearer: secret.New("sim-bearer"),
 	})
-	cs := clients.New(apps, apps, store.Registry().Keys(), ring, xs)
+	cs := clients.New(apps, store.Registry().Keys(), ring, xs)
 	gs := grants.New(grants.Parts{
 		Vault: store.Vault(), Pending: store.Authorizations(), Keyring: ring, X: x, XApps: xs,
 		Journal: memory.NewJournal(), Breaker: xhttp.NewBreakers(time.Second, silence{}), Clock: clock.New(store, time.Now),

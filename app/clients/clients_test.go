@@ -31,7 +31,7 @@ func newHouse(t *testing.T) house {
 	t.Cleanup(func() { _ = store.Close() })
 	r := store.Registry()
 	xs := xapps.New(r.XApps(), r.Apps(), ring, ports.XApp{ClientID: "x"})
-	return house{clients.New(r.Apps(), r.Apps(), r.Keys(), ring, xs), xs, store}
+	return house{clients.New(r.Apps(), r.Keys(), ring, xs), xs, store}
 }
 
 func (h house) register(t *testing.T, a client.App) client.App {

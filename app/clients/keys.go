@@ -98,7 +98,7 @@ func (s *Service) Authenticate(ctx context.Context, text secret.Text) (client.Ap
 	if !key.Good(time.Now()) || key.Kind != kind {
 		return client.App{}, apikey.Key{}, badKey(nil)
 	}
-	app, err := s.warm.Get(ctx, key.App)
+	app, err := s.apps.Get(ctx, key.App)
 	if errors.Is(err, fault.NotFound) {
 		return client.App{}, apikey.Key{}, badKey(err)
 	}

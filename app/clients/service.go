@@ -30,7 +30,6 @@ type xapps interface {
 // Service manages client applications and their API keys.
 type Service struct {
 	apps  ports.Applications
-	warm  ports.Applications
 	keys  ports.APIKeys
 	ring  ports.Keyring
 	xapps xapps
@@ -42,11 +41,15 @@ type Service struct {
 	reading bool
 }
 
-// New returns the service. Who a key stands for is asked of warm and of keys'
-// ByDigest, which may be behind by as much as replicas may go by what they have
-// read before.
-func New(apps, warm ports.Applications, keys ports.APIKeys, ring ports.Keyring, x xapps) *Service {
-	return &Service{apps: apps, warm: warm, keys: keys, ring: ring, xapps: x}
+// New returns the service.
+func New(apps ports.Applications, keys ports.APIKeys, ring ports.Keyring, x xapps) *Service {
+	return &Service{apps: apps, keys: keys, ring: ring, xapps: x}
+}
+
+// Through returns the service as it reads through other stores: those of the
+// hot path, say.
+func (s *Service) Through(apps ports.Applications, keys ports.APIKeys) *Service {
+	return New(apps, keys, s.ring, s.xapps)
 }
 
 // usual are the scopes of an application that names none and may do everything:

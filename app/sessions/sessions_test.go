@@ -78,7 +78,7 @@ func newServer(t *testing.T) *server {
 	t.Cleanup(func() { _ = store.Close() })
 	registry := store.Registry()
 	xs := xapps.New(registry.XApps(), registry.Apps(), ring, ports.XApp{ClientID: "x"})
-	s := &server{t: t, x: &x{}, apps: clients.New(registry.Apps(), registry.Apps(), registry.Keys(), ring, xs)}
+	s := &server{t: t, x: &x{}, apps: clients.New(registry.Apps(), registry.Keys(), ring, xs)}
 	s.Service = sessions.New(sessions.Parts{
 		Clients: s.apps, Apps: registry.Apps(), Grants: s.x, Codes: store.Codes(), Sessions: store.Sessions(),
 		Signer: jws.New(store.SigningKeys(), ring, issuer, time.Now), Keyring: ring, Quotas: store.Quota(), Issuer: issuer, Now: time.Now,

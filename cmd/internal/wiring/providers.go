@@ -53,7 +53,7 @@ func newXApps(ctx context.Context, s Stores, ring ports.Keyring, cfg config.Conf
 }
 
 func newClients(s Stores, ring ports.Keyring, x *xapps.Service) *clients.Service {
-	return clients.New(s.Registry.Apps(), s.Warm.Registry.Apps(), s.Warm.Registry.Keys(), ring, x)
+	return clients.New(s.Registry.Apps(), s.Registry.Keys(), ring, x)
 }
 
 // tokenRest is how long X's token endpoint is left alone between two tries while
@@ -96,7 +96,9 @@ func newActions(
 	return actions.New(g, xs, s.Quota, quota.Limit{Max: cfg.ClientLimit, Window: time.Minute}, x, o)
 }
 
-func newGate(c *clients.Service, s *sessions.Service) *access.Gate { return access.New(c, s) }
+func newGate(s Stores, c *clients.Service, ss *sessions.Service) *access.Gate {
+	return access.New(c.Through(s.Warm.Registry.Apps(), s.Warm.Registry.Keys()), ss)
+}
 
 func newHealth(s Stores, x *xhttp.Gateway) *health.Service {
 	parts := []health.Part{{Name: "x", Pinger: x}}

@@ -2,6 +2,7 @@ package wiring_test
 
 import (
 	"net/http"
+	"net/url"
 	"testing"
 	"time"
 
@@ -69,44 +70,130 @@ func twoReplicasRefreshOnce(t *testing.T, e environment) {
 	}
 }
 
-func TestWhatEndsOnOneReplicaEndsOnAllAtOnce(t *testing.T) {
-	lasting(t, whatEndsOnOneReplicaEndsOnAllAtOnce)
+// bound is how long another replica may let in what has ended on one.
+const bound = 2 * time.Second
+
+// refused asks until it is answered with the status, and fails if a request that
+// was made later than allowed is let in. It returns the refusal.
+func refused(t *testing.T, within time.Duration, status int, call func() answer) answer {
+	t.Helper()
+	ended := time.Now()
+	for {
+		asked := time.Since(ended)
+		a := call()
+		switch {
+		case a.status == status:
+			for range 5 {
+				want(t, status, call()) // and it stays so
+			}
+			return a
+		case a.err != nil || a.status != http.StatusOK:
+			t.Errorf("got %d, want %d: %s %v", a.status, status, a.body, a.err)
+			return a
+		case asked > within:
+			t.Errorf("who asked %v after the end was let in", asked)
+			return a
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
-func whatEndsOnOneReplicaEndsOnAllAtOnce(t *testing.T, e environment) {
+func TestWhatEndsOnOneReplicaEndsOnAll(t *testing.T) { lasting(t, whatEndsOnOneReplicaEndsOnAll) }
+
+func whatEndsOnOneReplicaEndsOnAll(t *testing.T, e environment) {
 	x := xsim.New(xsim.Options{})
-	h := openTwo(t, e, x)
+	set(t, x, `{"windows":false}`)
+	endsOnAll(t, x, openTwo(t, e, x))
+}
+
+// endsOnAll ends one thing after another on one replica. There it ends at once,
+// on the other in time, however warm it is there.
+func endsOnAll(t *testing.T, x *xsim.Sim, h pair) {
 	app := h[0].register(t, pageA, "")
 	v := h[0].visit(t, app)
-	s := v.signIn(t, ada)
-	v.house = h[1]
-	warm := func() { // whatever the other replica might remember
+	server := func(i int, grant string) func() answer {
+		return func() answer { return h[i].act(t, app.sk, grant, "GET", "/2/users/me", "") }
+	}
+	page := func(i int, access string) func() answer {
+		return func() answer {
+			v.house = h[i]
+			return v.page(t, pageA, access, "GET", "/2/users/me", "")
+		}
+	}
+	warm := func(s session) {
 		t.Helper()
-		want(t, http.StatusOK, h[1].act(t, app.sk, s.grant, "GET", "/2/users/me", ""))
-		want(t, http.StatusOK, v.page(t, pageA, s.access, "GET", "/2/users/me", ""))
+		for range 3 {
+			for i := range h {
+				want(t, http.StatusOK, server(i, s.grant)(), page(i, s.access)())
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	ends := func(status int, one, other func() answer) answer {
+		t.Helper()
+		refused(t, 0, status, one)
+		return refused(t, bound, status, other)
 	}
 
-	warm()
-	want(t, http.StatusNoContent, h[0].act(t, app.sk, "", "DELETE", "/v1/grants/"+s.grant, ""))
-	asked := len(happened(x, "call"))
-	if a := h[1].act(t, app.sk, s.grant, "GET", "/2/users/me", ""); a.status != http.StatusForbidden ||
-		a.problem() != "grant-revoked" {
+	// A grant, and with it its sessions.
+	s := v.signIn(t, ada)
+	warm(s)
+	x.Mischief(xsim.Mischief{Match: "/2/oauth2/revoke", Kind: "outage"}) // X would refuse it too
+	end := func() answer { return h[0].act(t, app.sk, "", "DELETE", "/v1/grants/"+s.grant, "") }
+	want(t, http.StatusServiceUnavailable, end())
+	if a := ends(http.StatusForbidden, server(0, s.grant), server(1, s.grant)); a.problem() != "grant-revoked" {
 		t.Errorf("a revoked grant: %d %s", a.status, a.body)
 	}
-	want(t, http.StatusUnauthorized, v.page(t, pageA, s.access, "GET", "/2/users/me", ""))
+	asked := len(happened(x, "call"))
+	refused(t, 0, http.StatusUnauthorized, page(0, s.access))
+	eventually(t, "the session has ended too", func() bool { // until then its grant is refused
+		a := page(1, s.access)()
+		return a.status == http.StatusUnauthorized
+	})
 	want(t, http.StatusBadRequest, v.refresh(t, s.refresh))
 	if n := len(happened(x, "call")); n != asked {
 		t.Errorf("X was asked %d times on behalf of a revoked grant", n-asked)
 	}
+	x.ClearMischief()
+	want(t, http.StatusNoContent, end())
 
+	// A session alone.
+	v.house = h[0]
 	s = v.signIn(t, ada)
-	warm()
-	keys := h[0].operator(t, http.StatusOK, "GET", "/admin/v1/apps/"+app.id+"/keys", nil)
+	warm(s)
+	v.house = h[0]
+	want(t, http.StatusOK, v.token(t, "/oauth/revoke", url.Values{"token": {s.refresh}}))
+	ends(http.StatusUnauthorized, page(0, s.access), page(1, s.access))
+	want(t, http.StatusOK, server(1, s.grant)()) // the grant goes on
+
+	// What the application may do.
+	v.house = h[0]
+	s = v.signIn(t, ada)
+	warm(s)
+	at := "/admin/v1/apps/" + app.id
+	h[0].operator(t, http.StatusOK, "PATCH", at, object{"actions": []string{"post"}})
+	ends(http.StatusForbidden, server(0, s.grant), server(1, s.grant))
+	h[0].operator(t, http.StatusOK, "PATCH", at, object{"actions": []string{"everything"}})
+	eventually(t, "it may do everything again", func() bool { return server(1, s.grant)().status == http.StatusOK })
+
+	// What the user allows.
+	narrow := issue(t, x, "sim-client", ada)
+	narrow.Scope = "tweet.read offline.access"
+	h[0].adopt(t, app, ada, narrow, time.Now().Add(time.Hour))
+	ends(http.StatusForbidden, server(0, s.grant), server(1, s.grant))
+	grant := h[0].adopt(t, app, ada, issue(t, x, "sim-client", ada), time.Now().Add(time.Hour))
+	eventually(t, "the user allows it again", func() bool { return server(1, grant)().status == http.StatusOK })
+
+	// The keys, and the application as a whole.
+	v.house = h[0]
+	s = v.signIn(t, ada)
+	warm(s)
+	keys := h[0].operator(t, http.StatusOK, "GET", at+"/keys", nil)
 	for _, i := range []string{"0", "1"} {
 		h[0].operator(t, http.StatusNoContent, "DELETE", "/admin/v1/keys/"+keys.text("data."+i+".id"), nil)
 	}
-	want(t, http.StatusUnauthorized, h[1].act(t, app.sk, s.grant, "GET", "/2/users/me", ""))
+	ends(http.StatusUnauthorized, server(0, s.grant), server(1, s.grant))
 	want(t, http.StatusUnauthorized, v.refresh(t, s.refresh))
-	h[0].operator(t, http.StatusOK, "PATCH", "/admin/v1/apps/"+app.id, object{"status": "suspended"})
-	want(t, http.StatusForbidden, v.page(t, pageA, s.access, "GET", "/2/users/me", ""))
+	h[0].operator(t, http.StatusOK, "PATCH", at, object{"status": "suspended"})
+	ends(http.StatusForbidden, page(0, s.access), page(1, s.access))
 }

@@ -58,7 +58,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	breaker := newBreaker(observer)
 	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, observer, cfg)
 	sessionsService := newSessions(stores, keyring, signer, clientsService, grantsService, clock, cfg)
-	gate := newGate(clientsService, sessionsService)
+	gate := newGate(stores, clientsService, sessionsService)
 	actionsService := newActions(stores, grantsService, service, gateway, observer, cfg)
 	healthService := newHealth(stores, gateway)
 	services := httpapi.Services{
