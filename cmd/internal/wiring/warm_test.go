@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"perch/adapters/xhttp/xsim"
+	"perch/cmd/internal/config"
 	"perch/ports/conformance"
 	"perch/ports/conformance/pgtest"
 )
@@ -16,7 +17,7 @@ import (
 func onTheLine(t *testing.T) (environment, *line) {
 	conformance.Verified(t, "postgres")
 	l := lineTo(t, pgtest.URL(t))
-	return environment{"postgres", func(testing.TB, string) string { return l.url }}, l
+	return environment{"postgres", func(_ testing.TB, _ string, cfg *config.Config) { cfg.Store = l.url }}, l
 }
 
 // database opens the database past the line.
