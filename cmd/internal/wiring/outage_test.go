@@ -90,7 +90,7 @@ func TestFourReplicasRefreshOnce(t *testing.T) { lasting(t, fourReplicasRefreshO
 
 func fourReplicasRefreshOnce(t *testing.T, e environment) {
 	const replicas = 4
-	callers := e.many(100)
+	const callers = 100
 	x := xsim.New(xsim.Options{})
 	set(t, x, `{"windows":false}`)
 	at, _ := serveX(t, x)
@@ -106,8 +106,14 @@ func fourReplicasRefreshOnce(t *testing.T, e environment) {
 	old := issue(t, x, "sim-client", ada)
 	grant := houses[0].adopt(t, app, ada, old, time.Now().Add(-time.Hour))
 	x.Mischief(xsim.Mischief{Match: "token.refresh_token", Kind: "slow", Delay: 200 * time.Millisecond})
-	want(t, http.StatusOK, together(replicas*callers, func(i int) answer {
-		return houses[i%replicas].act(t, app.sk, grant, "GET", "/2/users/me", "")
+	want(t, http.StatusOK, together(replicas*callers, func(i int) (a answer) {
+		for range 5 { // a store on a busy machine may ask for patience
+			a = houses[i%replicas].act(t, app.sk, grant, "GET", "/2/users/me", "")
+			if a.status != http.StatusServiceUnavailable {
+				return a
+			}
+		}
+		return a
 	})...)
 	refreshedOnce(t, x, old)
 	served(t, x, replicas*callers)
