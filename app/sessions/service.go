@@ -66,7 +66,9 @@ func New(p Parts) *Service {
 	if p.Warm == nil {
 		p.Warm = p.Sessions
 	}
-	return &Service{p.Clients, p.Apps, p.Grants, p.Codes, p.Sessions, p.Warm, p.Signer, p.Keyring, p.Quotas, p.Issuer, p.Now}
+	return &Service{
+		p.Clients, p.Apps, p.Grants, p.Codes, p.Sessions, p.Warm, p.Signer, p.Keyring, p.Quotas, p.Issuer, p.Now,
+	}
 }
 
 // Issuer is the issuer identifier (RFC 8414).
