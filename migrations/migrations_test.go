@@ -144,6 +144,7 @@ func freshAndTwice(t *testing.T, d database, open func() *sql.DB) {
 	wantApplied(t, s, db, pending...)
 	for _, name := range []string{
 		"grants", "applications", "api_keys", "xapps", "authorizations", "codes", "sessions", "signing_keys", "quotas",
+		"heads",
 	} {
 		if !slices.Contains(d.names(t, db), name) {
 			t.Errorf("there is no table %s", name)

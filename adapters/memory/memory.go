@@ -21,6 +21,7 @@ type Store struct {
 	sessions       *Sessions
 	signingKeys    *SigningKeys
 	quota          *Quota
+	heads          *Heads
 }
 
 var (
@@ -33,6 +34,7 @@ func Open() *Store {
 	return &Store{
 		vault: NewVault(), registry: NewRegistry(), authorizations: NewAuthorizations(), codes: NewCodes(),
 		sessions: NewSessions(), signingKeys: NewSigningKeys(), quota: NewQuota(),
+		heads: NewHeads(),
 	}
 }
 
@@ -59,6 +61,9 @@ func (s *Store) Quota() ports.QuotaStore { return s.quota }
 
 // Changes returns the counts of what has changed.
 func (s *Store) Changes() ports.Changes { return &Changes{s} }
+
+// Heads returns the store of the newest versions of what is kept elsewhere.
+func (s *Store) Heads() ports.Heads { return s.heads }
 
 // Ping returns nil unless ctx has ended: memory is always there.
 func (s *Store) Ping(ctx context.Context) error { return ended(ctx) }

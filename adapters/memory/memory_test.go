@@ -52,6 +52,9 @@ func TestConformance(t *testing.T) {
 	t.Run("Changes", func(t *testing.T) {
 		conformance.Changes(t, func(t *testing.T) conformance.Changing { return open(t) })
 	})
+	t.Run("Heads", func(t *testing.T) {
+		conformance.Heads(t, func(t *testing.T) ports.Heads { return open(t).Heads() })
+	})
 	t.Run("QuotaStore", func(t *testing.T) {
 		conformance.QuotaStore(t, func(t *testing.T) ports.QuotaStore { return open(t).Quota() })
 	})

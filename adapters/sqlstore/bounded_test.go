@@ -48,16 +48,19 @@ func TestEveryStatementIsBounded(t *testing.T) {
 	ctx, now := context.Background(), time.Now()
 	apps := s.Registry().Apps()
 	for name, call := range map[string]func() error{
-		"create": func() error { _, err := apps.Create(ctx, client.App{ID: "a"}); return err },
-		"get":    func() error { _, err := s.Vault().Get(ctx, "none"); return err },
-		"swap":   func() error { _, err := s.Vault().Swap(ctx, oauth.Grant{ID: "g"}, oauth.Grant{}); return err },
-		"list":   func() error { _, err := apps.List(ctx, "", 1); return err },
-		"sweep":  func() error { _, err := s.Codes().Sweep(ctx, now); return err },
-		"end":    func() error { _, err := s.Sessions().EndAll(ctx, "g", now); return err },
-		"add":    func() error { return s.SigningKeys().Add(ctx, ports.SigningKey{ID: "k", Retires: now}) },
-		"keys":   func() error { _, err := s.SigningKeys().List(ctx); return err },
-		"count":  func() error { _, err := s.Quota().Take(ctx, "q", quota.Limit{Max: 1, Window: time.Hour}); return err },
-		"look":   func() error { _, err := s.Changes().Count(ctx); return err },
+		"create":    func() error { _, err := apps.Create(ctx, client.App{ID: "a"}); return err },
+		"get":       func() error { _, err := s.Vault().Get(ctx, "none"); return err },
+		"swap":      func() error { _, err := s.Vault().Swap(ctx, oauth.Grant{ID: "g"}, oauth.Grant{}); return err },
+		"list":      func() error { _, err := apps.List(ctx, "", 1); return err },
+		"sweep":     func() error { _, err := s.Codes().Sweep(ctx, now); return err },
+		"end":       func() error { _, err := s.Sessions().EndAll(ctx, "g", now); return err },
+		"add":       func() error { return s.SigningKeys().Add(ctx, ports.SigningKey{ID: "k", Retires: now}) },
+		"keys":      func() error { _, err := s.SigningKeys().List(ctx); return err },
+		"count":     func() error { _, err := s.Quota().Take(ctx, "q", quota.Limit{Max: 1, Window: time.Hour}); return err },
+		"look":      func() error { _, err := s.Changes().Count(ctx); return err },
+		"advance":   func() error { return s.Heads().Advance(ctx, 1, ports.Head{ID: "h", Version: 2}) },
+		"settle":    func() error { return s.Heads().Settle(ctx, "h", 2) },
+		"unsettled": func() error { _, err := s.Heads().Unsettled(ctx, "", "", 1); return err },
 		"take": func() error {
 			_ = s.Codes().Put(ctx, session.Code{Digest: "d"})
 			_, err := s.Codes().Take(ctx, "d")

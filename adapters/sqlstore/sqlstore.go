@@ -104,6 +104,9 @@ func (s *Store) Changes() ports.Changes {
 	return &Changes{db: db, wakeup: s.wakeup}
 }
 
+// Heads returns the store of the newest versions of what is kept elsewhere.
+func (s *Store) Heads() ports.Heads { return newHeads(s) }
+
 // DB returns the connection that writes, for migrations.
 func (s *Store) DB() *sql.DB { return s.writes.DB }
 

@@ -29,7 +29,7 @@ func TestPostgresFromMigrateToServe(t *testing.T) {
 		"0001_init.sql", "to be applied; run perch migrate, or perch serve does not start")
 	said(perch(t, environ, "", "serve")).says(t, exitFailed, "lacks 0001_init.sql", "; run perch migrate", "--migrate")
 	said(perch(t, environ, "", "migrate", "--dry-run")).says(t, exitDone, "would apply 0001_init.sql")
-	said(perch(t, environ, "", "migrate")).says(t, exitDone, ": applied 0001_init.sql")
+	said(perch(t, environ, "", "migrate")).says(t, exitDone, ": applied 0001_init.sql", "applied 0002_heads.sql")
 	said(perch(t, environ, "", "migrate")).says(t, exitDone, "is up to date")
 
 	r, stop := started(t, environ, "serve")

@@ -85,10 +85,10 @@ func TestMigrate(t *testing.T) {
 	if _, err := os.Stat("perch.db"); err == nil {
 		t.Fatal("a dry run made the store")
 	}
-	perch(t, nil, "", "migrate").says(t, exitDone, "sqlite:./perch.db: applied 0001_init.sql")
+	perch(t, nil, "", "migrate").says(t, exitDone, "sqlite:./perch.db: applied 0001_init.sql", "applied 0002_heads.sql")
 	perch(t, nil, "", "migrate", "--dry-run").says(t, exitDone, "is up to date")
 	perch(t, []string{"PERCH_STORE=memory:", "PERCH_VAULT=sqlite:v.db"}, "", "migrate").
-		says(t, exitDone, "memory: needs no schema", "sqlite:v.db: applied 0001_init.sql")
+		says(t, exitDone, "memory: needs no schema", "sqlite:v.db: applied 0001_init.sql", "applied 0002_heads.sql")
 }
 
 func TestTheSecondSignalInsists(t *testing.T) {
