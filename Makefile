@@ -1,7 +1,7 @@
 # Each target is one line of work; what takes more is a test or a verb of perch.
 
-BACKENDS := memory sqlite postgres d1 workerd chromium
-REQUIRE_BACKENDS ?= chromium,postgres,workerd
+BACKENDS := memory sqlite postgres redis d1 kv workerd chromium
+REQUIRE_BACKENDS ?= chromium,postgres,redis,workerd
 KILLS ?= 50
 SEED ?= 0
 PERCH_VERIFIED ?= $(CURDIR)/.cache/verified

@@ -1,0 +1,138 @@
+// Package redis keeps heads in Redis or Valkey. It keeps nothing else there: what
+// it holds must neither be evicted nor forgotten, which few who run Redis as a
+// cache can promise.
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"perch/domain/client"
+	"perch/domain/fault"
+	"perch/ports"
+)
+
+// silence keeps the driver from writing to the standard error: its errors reach
+// whoever asked.
+var silence = sync.OnceFunc(logging.Disable) //nolint:gochecknoglobals // the driver has one log for the process
+
+// A Store is a Redis with heads in it.
+type Store struct {
+	client  *redis.Client
+	heads   *Heads
+	notices []string
+}
+
+var _ ports.Pinger = (*Store)(nil)
+
+// Open connects to the Redis that the URL names:
+// "rediss://perch:PASSWORD@redis.example:6379/0", "redis://127.0.0.1:6379" or
+// "unix:///run/redis.sock". Another machine is spoken to in TLS and must prove
+// who it is, unless the URL says tls=off. Names of keys begin with "perch", or
+// with what prefix= says.
+//
+// A Redis that may evict or forget what it holds is refused, unless the URL says
+// durable=unchecked. Errors do not show the URL but for the host.
+func Open(ctx context.Context, at string) (*Store, error) {
+	set, err := parse(at)
+	if err != nil {
+		return nil, fmt.Errorf("open Redis: %w", err)
+	}
+	silence()
+	s := &Store{client: redis.NewClient(set.options)}
+	s.heads = newHeads(s.client, set.prefix)
+	if err := s.Ping(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open Redis on %s: %w", set.options.Addr, err), s.Close())
+	}
+	if set.unchecked {
+		return s, nil
+	}
+	if s.notices, err = durable(ctx, s.client); err != nil {
+		return nil, errors.Join(fmt.Errorf("the Redis on %s %w", set.options.Addr, err), s.Close())
+	}
+	return s, nil
+}
+
+// Heads returns the store of the newest versions of what is kept elsewhere.
+func (s *Store) Heads() ports.Heads { return s.heads }
+
+// Notices says what an operator should know of how this Redis keeps things.
+func (s *Store) Notices() []string { return s.notices }
+
+// Ping returns nil if Redis answers.
+func (s *Store) Ping(ctx context.Context) error {
+	if err := s.client.Ping(ctx).Err(); err != nil {
+		return unavailable(ctx, err)
+	}
+	return nil
+}
+
+// Close closes the connections.
+func (s *Store) Close() error { return s.client.Close() }
+
+// settings are what a URL says.
+type settings struct {
+	options   *redis.Options
+	prefix    string
+	unchecked bool
+}
+
+// parse says of what is wrong only what cannot be part of a password.
+func parse(at string) (settings, error) {
+	u, err := url.Parse(at)
+	if err != nil || u.Opaque != "" || u.Fragment != "" {
+		return settings{}, unreadable()
+	}
+	q := u.Query()
+	s := settings{prefix: "perch", unchecked: q.Get("durable") == "unchecked"}
+	if p := q.Get("prefix"); p != "" {
+		s.prefix = p
+	}
+	open := q.Get("tls") == "off"
+	if (q.Has("tls") && !open) || (q.Has("durable") && !s.unchecked) {
+		return settings{}, errors.New("its URL says something else than tls=off or durable=unchecked; " +
+			"leave the other words out")
+	}
+	for _, ours := range []string{"prefix", "durable", "tls"} {
+		q.Del(ours)
+	}
+	if u.Scheme == "redis" && !open && !client.Loopback(u.Hostname()) && u.Hostname() != "" {
+		u.Scheme = "rediss"
+	}
+	u.RawQuery = q.Encode()
+	if s.options, err = redis.ParseURL(u.String()); err != nil {
+		return settings{}, unreadable()
+	}
+	bound(s.options)
+	return s, nil
+}
+
+// bound has each command end in time and be sent once: after an answer that was
+// lost, a second try would take the first for somebody else's.
+func bound(o *redis.Options) {
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = 5*time.Second, 5*time.Second, 5*time.Second, 5*time.Second
+	o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1
+	o.ClientName, o.DisableIdentity = "perch", true
+	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+}
+
+func unreadable() error {
+	return errors.New("its URL cannot be read; write rediss://USER:PASSWORD@HOST:6379/0, " +
+		"with %-escapes for what is no letter or digit in the password")
+}
+
+// unavailable hides err from clients.
+func unavailable(ctx context.Context, err error) error {
+	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
+		err = errors.Join(ended, err)
+	}
+	return fault.New(fault.Unavailable, "the store does not answer; try again").Because(err)
+}
