@@ -1,0 +1,212 @@
+package cloudflare
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"perch/domain/fault"
+	"perch/ports"
+)
+
+// KV keeps grants and the registry in a namespace of Workers KV, which by itself
+// can do neither safely: it has no compare-and-swap, and what it shows may be a
+// minute old. So what is true at the moment are heads, in a store that is atomic;
+// every write goes to a head first and then to KV. KV is read only when heads are
+// founded: at the first start, or once they were lost.
+type KV struct {
+	home  *namespace
+	heads ports.Heads
+	epoch string // names the heads that the namespace belongs to
+}
+
+var _ ports.Pinger = (*KV)(nil)
+
+// ErrHeads says that the heads are not those that the namespace belongs to.
+var ErrHeads = errors.New("the heads of Workers KV are not there")
+
+// foundedKey is the key in KV under which the epoch of its heads is noted.
+const foundedKey = "perch/founded"
+
+// OpenKV opens the namespace. Heads must be those it was opened with before: it
+// refuses others, because KV alone may show tokens that X has taken back.
+//
+// A namespace without a note of its heads, as a new one, gets one, and what it
+// holds becomes heads unless they are newer.
+func OpenKV(ctx context.Context, cfg Config, id string, heads ports.Heads) (*KV, error) {
+	client, err := NewClient(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if id == "" || heads == nil {
+		client.Close()
+		return nil, errors.New("workers KV needs the ID of a namespace, and heads in another store")
+	}
+	kv := &KV{home: &namespace{client: client, id: id}, heads: heads}
+	if err := kv.found(ctx); err != nil {
+		client.Close()
+		return nil, fmt.Errorf("open the namespace %s of Workers KV: %w", id, err)
+	}
+	return kv, nil
+}
+
+// Vault returns the store of grants.
+func (kv *KV) Vault() ports.TokenVault { return newVault(kv) }
+
+// Registry returns the store of client applications, API keys and X Apps.
+func (kv *KV) Registry() ports.Registry { return newRegistry(kv) }
+
+// Close closes connections that nobody uses.
+func (kv *KV) Close() error {
+	kv.home.client.Close()
+	return nil
+}
+
+// pingEvery is how often KV is asked how it is where there is nothing else to
+// tell by: its reads are counted.
+const pingEvery = time.Minute
+
+// Ping returns nil if KV answers. Serving does not depend on it.
+func (kv *KV) Ping(ctx context.Context) error {
+	err, known := kv.home.last(pingEvery)
+	if !known {
+		_, _, err = kv.home.get(ctx, foundedKey)
+	}
+	if err != nil {
+		return fault.New(fault.Unavailable, "Workers KV does not answer; what it misses is written later").Because(err)
+	}
+	return nil
+}
+
+// record is the ID of the head of what KV has under the key.
+func (kv *KV) record(key string) string { return kv.home.id + "/" + key }
+
+// beside is the ID of a head that has no counterpart in KV.
+func (kv *KV) beside(name string) string { return kv.home.id + ":" + name }
+
+// found makes sure that the heads are those of the namespace.
+func (kv *KV) found(ctx context.Context) error {
+	theirs, noted, err := kv.home.get(ctx, foundedKey)
+	if err != nil {
+		return err
+	}
+	marker := kv.beside("founded")
+	ours, err := kv.heads.Get(ctx, marker)
+	if err != nil && !errors.Is(err, fault.NotFound) {
+		return err
+	}
+	if noted {
+		if ours.Body != theirs {
+			return fmt.Errorf("%w: it was written to with other heads than those in this store (PERCH_LEASES), or they were "+
+				"lost. KV alone may show refresh tokens that X has seen, and using one ends the user's grant. "+
+				"Name the right store; or, if it is lost, stop every Perch, wait five minutes for KV to come to rest, "+
+				"delete the key %s of the namespace and start one: it takes what KV shows", ErrHeads, foundedKey)
+		}
+		kv.epoch = ours.Body
+		return nil
+	}
+	if err := kv.adopt(ctx); err != nil {
+		return err
+	}
+	if ours.Body == "" {
+		ours = ports.Head{ID: marker, Version: 1, Body: rand.Text()}
+		switch err := kv.heads.Advance(ctx, 0, ours); {
+		case errors.Is(err, fault.Conflict): // a replica was quicker
+			if ours, err = kv.heads.Get(ctx, marker); err != nil {
+				return err
+			}
+		case err != nil:
+			return err
+		}
+	}
+	kv.epoch = ours.Body
+	_ = kv.heads.Settle(ctx, marker, ours.Version) // nobody asks
+	return kv.home.put(ctx, foundedKey, kv.epoch)
+}
+
+// head returns the head of a record, the zero one where there is none. That a
+// store has no head of a record means nothing if it has none at all.
+func (kv *KV) head(ctx context.Context, id string) (ports.Head, error) {
+	h, err := kv.heads.Get(ctx, id)
+	if !errors.Is(err, fault.NotFound) {
+		return h, err
+	}
+	switch marker, err := kv.heads.Get(ctx, kv.beside("founded")); {
+	case err != nil && !errors.Is(err, fault.NotFound):
+		return ports.Head{}, err
+	case marker.Body != kv.epoch:
+		return ports.Head{}, fault.New(fault.Unavailable, "the store does not answer; try again").Because(ErrHeads)
+	}
+	return ports.Head{}, nil
+}
+
+// followFor bounds what a write may take longer for the sake of KV.
+const followFor = 2 * time.Second
+
+// follow gives KV what the head has. Where that does not work, the head stays
+// unsettled for Sync: KV takes one write of a key in a second, and a refresh
+// makes more. Of several writers, the one who gave KV an older version last sees
+// that the head has gone on, and gives it the newer one.
+func (kv *KV) follow(ctx context.Context, key string, h ports.Head) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), followFor)
+	defer cancel()
+	for {
+		if err := kv.write(ctx, key, h); err != nil {
+			return err
+		}
+		err := kv.heads.Settle(ctx, h.ID, h.Version)
+		if !errors.Is(err, fault.Conflict) {
+			return err
+		}
+		if h, err = kv.heads.Get(ctx, h.ID); err != nil {
+			return err
+		}
+	}
+}
+
+func (kv *KV) write(ctx context.Context, key string, h ports.Head) error {
+	if h.Body == "" {
+		return kv.home.remove(ctx, key)
+	}
+	text, err := json.Marshal(entry{h.Version, json.RawMessage(h.Body)})
+	if err != nil {
+		return err
+	}
+	return kv.home.put(ctx, key, string(text))
+}
+
+// An entry is a value in KV.
+type entry struct {
+	Version int64           `json:"version"`
+	Record  json.RawMessage `json:"record"`
+}
+
+// Sync gives KV what it misses and returns how many records that were. It is for
+// calling from time to time.
+func (kv *KV) Sync(ctx context.Context) (int, error) {
+	theirs, noted, err := kv.home.get(ctx, foundedKey)
+	switch {
+	case err != nil:
+		return 0, err
+	case noted && theirs != kv.epoch:
+		return 0, fmt.Errorf("%w: another Perch writes to the namespace %s with heads of its own; stop one of them",
+			ErrHeads, kv.home.id)
+	}
+	synced := 0
+	for after := ""; ; {
+		page, err := kv.heads.Unsettled(ctx, kv.record(""), after, mostGets)
+		if err != nil || len(page) == 0 {
+			return synced, err
+		}
+		for _, h := range page {
+			if err := kv.follow(ctx, h.ID[len(kv.record("")):], h); err != nil {
+				return synced, err
+			}
+			synced++
+		}
+		after = page[len(page)-1].ID
+	}
+}
