@@ -20,6 +20,7 @@ import (
 	"perch/domain/oauth"
 	"perch/domain/secret"
 	"perch/domain/user"
+	"perch/domain/xapp"
 	"perch/migrations"
 	"perch/ports"
 	"perch/ports/conformance"
@@ -215,3 +216,5 @@ func TestKVIsNotReadOnceItIsOpen(t *testing.T) {
 		}
 	}
 }
+
+func xappOf(id string) xapp.App { return xapp.App{ID: xapp.ID(id), Name: "of " + id} }
