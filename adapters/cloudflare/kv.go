@@ -28,8 +28,12 @@ var _ ports.Pinger = (*KV)(nil)
 // ErrHeads says that the heads are not those that the namespace belongs to.
 var ErrHeads = errors.New("the heads of Workers KV are not there")
 
-// foundedKey is the key in KV under which the epoch of its heads is noted.
-const foundedKey = "perch/founded"
+// The epoch of heads is noted in KV under this key, and with them beside all
+// others.
+const (
+	foundedKey = "perch/founded"
+	marker     = "founded"
+)
 
 // OpenKV opens the namespace. Heads must be those it was opened with before: it
 // refuses others, because KV alone may show tokens that X has taken back.
@@ -37,20 +41,32 @@ const foundedKey = "perch/founded"
 // A namespace without a note of its heads, as a new one, gets one, and what it
 // holds becomes heads unless they are newer.
 func OpenKV(ctx context.Context, cfg Config, id string, heads ports.Heads) (*KV, error) {
-	client, err := NewClient(cfg)
-	if err != nil {
-		return nil, err
+	kv, founded, err := LookAtKV(ctx, cfg, id, heads)
+	if err != nil || founded {
+		return kv, err
 	}
-	if id == "" || heads == nil {
-		client.Close()
-		return nil, errors.New("workers KV needs the ID of a namespace, and heads in another store")
-	}
-	kv := &KV{home: &namespace{client: client, id: id}, heads: heads}
 	if err := kv.found(ctx); err != nil {
-		client.Close()
-		return nil, fmt.Errorf("open the namespace %s of Workers KV: %w", id, err)
+		return nil, errors.Join(kv.opening(err), kv.Close())
 	}
 	return kv, nil
+}
+
+// LookAtKV is OpenKV without writing: a namespace that has no note of its heads is
+// not founded. What such a one keeps cannot be reached.
+func LookAtKV(ctx context.Context, cfg Config, id string, heads ports.Heads) (kv *KV, founded bool, err error) {
+	client, err := NewClient(cfg)
+	if err != nil {
+		return nil, false, err
+	}
+	kv = &KV{home: &namespace{client: client, id: id}, heads: heads}
+	if founded, err = kv.known(ctx); err != nil {
+		return nil, false, errors.Join(kv.opening(err), kv.Close())
+	}
+	return kv, founded, nil
+}
+
+func (kv *KV) opening(err error) error {
+	return fmt.Errorf("open the namespace %s of Workers KV: %w", kv.home.id, err)
 }
 
 // Vault returns the store of grants.
@@ -87,43 +103,43 @@ func (kv *KV) record(key string) string { return kv.home.id + "/" + key }
 // beside is the ID of a head that has no counterpart in KV.
 func (kv *KV) beside(name string) string { return kv.home.id + ":" + name }
 
-// found makes sure that the heads are those of the namespace.
-func (kv *KV) found(ctx context.Context) error {
+// known reports whether the namespace has a note of its heads. It is an error if
+// they are not these.
+func (kv *KV) known(ctx context.Context) (bool, error) {
 	theirs, noted, err := kv.home.get(ctx, foundedKey)
-	if err != nil {
-		return err
+	if err != nil || !noted {
+		return false, err
 	}
-	marker := kv.beside("founded")
-	ours, err := kv.heads.Get(ctx, marker)
+	ours, err := kv.heads.Get(ctx, kv.beside(marker))
 	if err != nil && !errors.Is(err, fault.NotFound) {
-		return err
+		return false, err
 	}
-	if noted {
-		if ours.Body != theirs {
-			return fmt.Errorf("%w: it was written to with other heads than those in this store (PERCH_LEASES), or they were "+
-				"lost. KV alone may show refresh tokens that X has seen, and using one ends the user's grant. "+
-				"Name the right store; or, if it is lost, stop every Perch, wait five minutes for KV to come to rest, "+
-				"delete the key %s of the namespace and start one: it takes what KV shows", ErrHeads, foundedKey)
-		}
-		kv.epoch = ours.Body
-		return nil
+	if ours.Body != theirs {
+		return false, fmt.Errorf("%w: it was written to with other heads than those in this store (PERCH_LEASES), or "+
+			"they were lost. KV alone may show refresh tokens that X has seen, and using one ends the user's grant. "+
+			"Name the right store; or, if it is lost, stop every Perch, wait five minutes for KV to come to rest, "+
+			"delete the key %s of the namespace and start one: it takes what KV shows", ErrHeads, foundedKey)
 	}
+	kv.epoch = ours.Body
+	return true, nil
+}
+
+// found makes heads of what the namespace holds, and notes whose they are.
+func (kv *KV) found(ctx context.Context) error {
 	if err := kv.adopt(ctx); err != nil {
 		return err
 	}
-	if ours.Body == "" {
-		ours = ports.Head{ID: marker, Version: 1, Body: rand.Text()}
-		switch err := kv.heads.Advance(ctx, 0, ours); {
-		case errors.Is(err, fault.Conflict): // a replica was quicker
-			if ours, err = kv.heads.Get(ctx, marker); err != nil {
-				return err
-			}
-		case err != nil:
+	ours := ports.Head{ID: kv.beside(marker), Version: 1, Body: rand.Text()}
+	switch err := kv.heads.Advance(ctx, 0, ours); {
+	case errors.Is(err, fault.Conflict): // a replica was quicker, or heads are to be taken up again
+		if ours, err = kv.heads.Get(ctx, ours.ID); err != nil {
 			return err
 		}
+	case err != nil:
+		return err
 	}
 	kv.epoch = ours.Body
-	_ = kv.heads.Settle(ctx, marker, ours.Version) // nobody asks
+	_ = kv.heads.Settle(ctx, ours.ID, ours.Version) // nobody asks
 	return kv.home.put(ctx, foundedKey, kv.epoch)
 }
 
@@ -134,7 +150,7 @@ func (kv *KV) head(ctx context.Context, id string) (ports.Head, error) {
 	if !errors.Is(err, fault.NotFound) {
 		return h, err
 	}
-	switch marker, err := kv.heads.Get(ctx, kv.beside("founded")); {
+	switch marker, err := kv.heads.Get(ctx, kv.beside(marker)); {
 	case err != nil && !errors.Is(err, fault.NotFound):
 		return ports.Head{}, err
 	case marker.Body != kv.epoch:

@@ -31,7 +31,10 @@ type Store struct {
 	notices []string
 }
 
-var _ ports.Pinger = (*Store)(nil)
+var (
+	_ ports.Pinger = (*Store)(nil)
+	_ ports.Clock  = (*Store)(nil)
+)
 
 // Open connects to the Redis that the URL names:
 // "rediss://perch:PASSWORD@redis.example:6379/0", "redis://127.0.0.1:6379" or
@@ -73,6 +76,15 @@ func (s *Store) Ping(ctx context.Context) error {
 		return unavailable(ctx, err)
 	}
 	return nil
+}
+
+// Now returns the time of the machine that Redis is on.
+func (s *Store) Now(ctx context.Context) (time.Time, error) {
+	now, err := s.client.Time(ctx).Result()
+	if err != nil {
+		return time.Time{}, unavailable(ctx, err)
+	}
+	return now.UTC(), nil
 }
 
 // Close closes the connections.

@@ -29,7 +29,12 @@ func open(t *testing.T, url string) *redis.Store {
 
 func TestConformance(t *testing.T) {
 	conformance.Verified(t, "redis")
-	conformance.Heads(t, func(t *testing.T) ports.Heads { return open(t, redistest.URL(t)).Heads() })
+	t.Run("Heads", func(t *testing.T) {
+		conformance.Heads(t, func(t *testing.T) ports.Heads { return open(t, redistest.URL(t)).Heads() })
+	})
+	t.Run("Clock", func(t *testing.T) {
+		conformance.Clock(t, func(t *testing.T) ports.Clock { return open(t, redistest.URL(t)) })
+	})
 }
 
 func TestTwoPerchesShareOneRedis(t *testing.T) {

@@ -35,6 +35,11 @@ func load(environ []string, args ...string) (config.Config, error) {
 
 const inD1 = "d1:023e105f4ecef8ad9ca31a8372d0c353/11111111-2222-4333-8444-555555555555"
 
+const (
+	inKV      = "kv:023e105f4ecef8ad9ca31a8372d0c353/0123456789abcdef0123456789abcdef"
+	inKVToken = "PERCH_CLOUDFLARE_TOKEN=canary "
+)
+
 func TestEachMistake(t *testing.T) {
 	for _, c := range []struct {
 		env      string // separated by spaces
@@ -75,7 +80,23 @@ func TestEachMistake(t *testing.T) {
 		{"PERCH_CLOUDFLARE_TOKEN=canary PERCH_CLOUDFLARE_URL=https://h PERCH_STORE=" + inD1, "PERCH_CLOUDFLARE_URL", "end in /client/v4"},
 		{"PERCH_MIGRATE=perhaps", "PERCH_MIGRATE", "true or false"},
 		{"PERCH_VAULT=tape:", "PERCH_VAULT", "unknown"},
-		{"PERCH_QUOTA=redis://h", "PERCH_QUOTA", "unknown"},
+		{"PERCH_QUOTA=redis://u:canary@h", "PERCH_QUOTA", "keeps only PERCH_LEASES"},
+		{"PERCH_STORE=unix:///run/redis.sock", "PERCH_STORE", "keeps only PERCH_LEASES"},
+		{inKVToken + "PERCH_STORE=" + inKV, "PERCH_STORE", "can only hold grants and the registry"},
+		{inKVToken + "PERCH_QUOTA=" + inKV, "PERCH_QUOTA", "can only hold grants and the registry"},
+		{inKVToken + "PERCH_VAULT=kv:perch PERCH_SINGLE_WRITER=true", "PERCH_VAULT", "write kv:ACCOUNT/NAMESPACE"},
+		{inKVToken + "PERCH_REGISTRY=kv: PERCH_SINGLE_WRITER=true", "PERCH_REGISTRY", "write kv:ACCOUNT/NAMESPACE"},
+		{inKVToken + "PERCH_VAULT=" + inKV, "PERCH_LEASES", "ends the user's grant. Name a store that can"},
+		{inKVToken + "PERCH_REGISTRY=" + inKV, "PERCH_LEASES", "or set PERCH_SINGLE_WRITER=true"},
+		{inKVToken + "PERCH_VAULT=" + inKV + " PERCH_LEASES=memory:", "PERCH_LEASES", "forgets at the end"},
+		{inKVToken + "PERCH_VAULT=" + inKV + " PERCH_LEASES=" + inKV, "PERCH_LEASES", "is to make up for"},
+		{inKVToken + "PERCH_VAULT=" + inKV + " PERCH_LEASES=tape:", "PERCH_LEASES", "unknown store"},
+		{inKVToken + "PERCH_VAULT=" + inKV + " PERCH_LEASES=redis:canary", "PERCH_LEASES", "cannot be read"},
+		{inKVToken + "PERCH_VAULT=" + inKV + " PERCH_LEASES=redis://u:canary#x@h", "PERCH_LEASES", "%-escapes"},
+		{inKVToken + "PERCH_VAULT=" + inKV + " PERCH_LEASES=sqlite:h.db PERCH_SINGLE_WRITER=true", "PERCH_LEASES", "both given"},
+		{"PERCH_VAULT=" + inKV + " PERCH_SINGLE_WRITER=true", "PERCH_CLOUDFLARE_TOKEN", "is not set"},
+		{"PERCH_SINGLE_WRITER=true", "PERCH_SINGLE_WRITER", "nothing is kept there"},
+		{"PERCH_LEASES=redis://h", "PERCH_LEASES", "nothing is kept there"},
 		{"PERCH_ADMIN_TOKEN=canary", "PERCH_ADMIN_TOKEN", "shorter than 20"},
 		{"PERCH_X_CLIENT_SECRET=canary", "PERCH_X_CLIENT_ID", "not set"},
 		{"PERCH_X_API_KEY=canary", "PERCH_X_API_SECRET", "come together"},
@@ -141,6 +162,12 @@ func TestGoodSettings(t *testing.T) {
 		"PERCH_STORE=postgres:///perch?host=/var/run/postgresql",
 		"PERCH_ADMIN_LISTEN=off PERCH_LISTEN=127.0.0.1:8081",
 		"PERCH_CLOUDFLARE_TOKEN=t PERCH_STORE=" + inD1,
+		"PERCH_CLOUDFLARE_TOKEN=t PERCH_VAULT=" + inKV + " PERCH_SINGLE_WRITER=true",
+		"PERCH_CLOUDFLARE_TOKEN=t PERCH_VAULT=" + inKV + " PERCH_REGISTRY=" + inKV + " PERCH_LEASES=rediss://u:p@h:6379/1",
+		"PERCH_CLOUDFLARE_TOKEN=t PERCH_REGISTRY=" + inKV + " PERCH_LEASES=unix:///run/redis.sock",
+		"PERCH_CLOUDFLARE_TOKEN=t PERCH_VAULT=" + inKV + " PERCH_LEASES=" + inD1,
+		"PERCH_CLOUDFLARE_TOKEN=t PERCH_VAULT=" + inKV + " PERCH_LEASES=postgres:///perch?host=/run/pg",
+		"PERCH_REGISTRY=sqlite:r.db",
 		"PERCH_CLOUDFLARE_TOKEN=t PERCH_CLOUDFLARE_URL=https://store.example/client/v4/ PERCH_VAULT=" + inD1,
 		"PERCH_CLOUDFLARE_TOKEN=t PERCH_CLOUDFLARE_URL=http://127.0.0.1:8787/client/v4 PERCH_QUOTA=" + inD1,
 	} {

@@ -37,16 +37,15 @@ func checkD1(variable, place string) Mistakes {
 // checkCloudflare looks at what only stores there need.
 func (c Config) checkCloudflare() (m Mistakes) {
 	used := false
-	for _, store := range []string{c.Store, c.Vault, c.Quota} {
-		kind, _ := Backend(store)
-		used = used || kind == D1
+	for _, store := range c.Stores() {
+		used = used || is(store, D1) || is(store, KV)
 	}
 	if !used {
 		return nil
 	}
 	if c.Cloudflare.Token.Empty() {
 		m = append(m, Mistake{cloudflareToken, "is not set, though a store is at Cloudflare; set it, or " +
-			cloudflareToken + "_FILE, to an API token that may edit D1, or to the token of the store Worker"})
+			cloudflareToken + "_FILE, to an API token that may edit D1 and KV, or to the token of the store Worker"})
 	}
 	u, err := url.Parse(c.Cloudflare.URL)
 	switch {

@@ -37,10 +37,19 @@ type Config struct {
 	// it by Shown alone.
 	Store string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept: sqlite:PATH, postgres://USER@HOST/DATABASE, d1:ACCOUNT/DATABASE, or memory: until Perch ends. Keep a password out of the flag: use the variable, PGPASSWORD or PGPASSFILE. TLS is required unless PostgreSQL is on this machine or the URL says sslmode=disable."`
 
-	// Vault names the backend for grants, Quota the one for our own limits.
-	// Once loaded they are never empty.
-	Vault string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
-	Quota string `env:"PERCH_QUOTA" placeholder:"URL" help:"Where calls are counted, if elsewhere than the rest."`
+	// Vault names the backend for grants, Registry the one for client applications,
+	// API keys and X Apps, Quota the one for our own limits. Once loaded they are
+	// never empty. The first two may be in Workers KV: kv:ACCOUNT/NAMESPACE.
+	Vault    string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest; also kv:ACCOUNT/NAMESPACE."`
+	Registry string `env:"PERCH_REGISTRY" placeholder:"URL" help:"Where client applications, API keys and X Apps are kept, if elsewhere than the rest; also kv:ACCOUNT/NAMESPACE."`
+	Quota    string `env:"PERCH_QUOTA" placeholder:"URL" help:"Where calls are counted, if elsewhere than the rest."`
+
+	// Leases names the backend for the heads of what is in Workers KV: what is true
+	// at the moment. Once loaded it is empty where nothing is in KV.
+	Leases string `env:"PERCH_LEASES" placeholder:"URL" help:"Where the newest versions of what is in Workers KV are kept, because KV is late: d1:…, postgres://…, rediss://USER@HOST:6379/0 or sqlite:PATH."`
+
+	// SingleWriter says that no other Perch writes to the namespaces in KV.
+	SingleWriter bool `env:"PERCH_SINGLE_WRITER" help:"This is the only Perch that writes to what is in Workers KV; it keeps the newest versions in ./perch.heads.db."`
 
 	// Migrate has Perch bring the schema of PostgreSQL and D1 up to date at its
 	// start. For SQLite it always does.
@@ -121,10 +130,16 @@ func (c Config) Settled() Config {
 	if c.Vault == "" {
 		c.Vault = c.Store
 	}
+	if c.Registry == "" {
+		c.Registry = c.Store
+	}
 	if c.Quota == "" {
 		c.Quota = c.Store
 	}
-	if c.KeysetFile == "" && (kept(c.Store) || kept(c.Vault)) {
+	if c.Leases == "" && c.SingleWriter && c.UsesKV() {
+		c.Leases = DefaultLeases
+	}
+	if c.KeysetFile == "" && (kept(c.Store) || kept(c.Vault) || kept(c.Registry)) {
 		c.KeysetFile = DefaultKeysetFile
 	}
 	if c.Journal == "" {

@@ -20,7 +20,10 @@ func (c Config) Show() []Setting {
 		{"PERCH_PUBLIC_URL", or(c.PublicURL, "(follows from the port)")},
 		{"PERCH_STORE", Shown(c.Store)},
 		{"PERCH_VAULT", Shown(c.Vault)},
+		{"PERCH_REGISTRY", Shown(c.Registry)},
 		{"PERCH_QUOTA", Shown(c.Quota)},
+		{leases, c.shownLeases()},
+		{"PERCH_SINGLE_WRITER", strconv.FormatBool(c.SingleWriter)},
 		{"PERCH_MIGRATE", strconv.FormatBool(c.Migrate)},
 		{cloudflareToken, hide(c.Cloudflare.Token, "(not set)")},
 		{cloudflareURL, c.Cloudflare.URL},
@@ -39,6 +42,13 @@ func (c Config) Show() []Setting {
 		{"PERCH_LOG_FORMAT", c.LogFormat},
 		{"PERCH_SHUTDOWN_GRACE", c.ShutdownGrace.String()},
 	}
+}
+
+func (c Config) shownLeases() string {
+	if c.Leases == "" {
+		return "(not needed: nothing is in Workers KV)"
+	}
+	return Shown(c.Leases)
 }
 
 func or(value, otherwise string) string {

@@ -22,7 +22,7 @@ func Common(store string) bool {
 
 // Backend splits a store's URL into the name of its kind and its place:
 // sqlite:./perch.db is sqlite in ./perch.db. PostgreSQL has two names in URLs
-// and one here.
+// and one here, Redis three.
 func Backend(store string) (kind, place string) {
 	kind, place, found := strings.Cut(store, ":")
 	switch {
@@ -30,22 +30,28 @@ func Backend(store string) (kind, place string) {
 		return "", store
 	case kind == "postgresql":
 		kind = Postgres
+	case kind == "rediss", kind == "unix":
+		kind = Redis
 	}
 	return kind, place
 }
 
-// Shown is a store's URL as people and logs may see it. Of PostgreSQL's that is
-// the user, the host and the database; all else could be a password.
+// Shown is a store's URL as people and logs may see it. Of PostgreSQL's and
+// Redis's that is the user, the host and the database; all else could be a password.
 func Shown(store string) string {
 	kind, place := Backend(store)
-	if kind == "memory" || kind == "sqlite" || (kind == D1 && d1Place(place)) {
+	if kind == "memory" || kind == "sqlite" || (kind == D1 && d1Place(place)) ||
+		(kind == KV && kvPlace(place)) {
 		return store
 	}
 	u, err := url.Parse(store)
-	if kind != Postgres || err != nil || u.Opaque != "" {
+	if (kind != Postgres && kind != Redis) || err != nil || u.Opaque != "" {
 		return kind + ":…"
 	}
 	shown := url.URL{Scheme: kind, Host: u.Host, Path: u.Path}
+	if kind == Redis {
+		shown.Scheme = u.Scheme
+	}
 	if u.User != nil {
 		shown.User = url.User(u.User.Username())
 	}
@@ -67,10 +73,13 @@ func (c Config) CheckStores() (m Mistakes) {
 	if c.Vault != c.Store {
 		m = append(m, checkStore("PERCH_VAULT", c.Vault)...)
 	}
+	if c.Registry != c.Store && c.Registry != c.Vault {
+		m = append(m, checkStore("PERCH_REGISTRY", c.Registry)...)
+	}
 	if c.Quota != c.Store {
 		m = append(m, checkStore("PERCH_QUOTA", c.Quota)...)
 	}
-	return append(m, c.checkCloudflare()...)
+	return slices.Concat(m, c.checkLeases(), c.checkCloudflare())
 }
 
 // stores are the URLs that the settings may be.
@@ -83,6 +92,10 @@ func checkStore(variable, store string) Mistakes {
 		return checkPostgres(variable, store)
 	case kind == D1:
 		return checkD1(variable, place)
+	case kind == KV:
+		return checkKV(variable, place)
+	case kind == Redis:
+		return refuseRedis(variable)
 	case kind == "memory" && place == "":
 		return nil
 	case kind == "memory":

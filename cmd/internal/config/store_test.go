@@ -16,11 +16,18 @@ func TestShownStoresHideTheirPasswords(t *testing.T) {
 		"postgres:///perch?host=/run/pg&passfile=canary":                "postgres:///perch?host=/run/pg",
 		"postgres://perch:canary#x@db.example/perch":                    "postgres:…",
 		"postgres://perch:canary/x@db.example/perch":                    "postgres:…",
-		"postgres:canary":          "postgres:…",
-		inD1:                       inD1,
-		"d1:canary":                "d1:…",
-		"mysql://root:canary@db/x": "mysql:…",
-		"canary":                   ":…",
+		"postgres:canary":                    "postgres:…",
+		inD1:                                 inD1,
+		"d1:canary":                          "d1:…",
+		inKV:                                 inKV,
+		"kv:canary":                          "kv:…",
+		"redis://u:canary@h:6379/1?x=canary": "redis://u@h:6379/1",
+		"rediss://:canary@h":                 "rediss://@h",
+		"unix://u:canary@/run/s":             "unix://u@/run/s",
+		"redis:canary":                       "redis:…",
+		"redis://u:canary#x@h":               "redis:…",
+		"mysql://root:canary@db/x":           "mysql:…",
+		"canary":                             ":…",
 	} {
 		got := config.Shown(store)
 		if got != want {
