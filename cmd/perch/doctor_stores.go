@@ -28,24 +28,40 @@ func (e *exam) stores(ctx context.Context) {
 	if len(e.cfg.CheckStores()) > 0 {
 		return // reported with the settings
 	}
-	for _, store := range stores(e.cfg) {
+	for _, store := range e.cfg.Stores() {
+		if kind, _ := config.Backend(store); kind == config.KV || kind == config.Redis {
+			continue // looked at below
+		}
 		s := e.open(ctx, store)
 		if s == nil {
+			if store == e.cfg.Leases {
+				e.kvWithout(ctx)
+			}
 			continue
 		}
 		if store == e.cfg.Vault {
 			e.grants(ctx, s.Vault())
 			e.sealedGrants(ctx, s.Vault())
 		}
+		if store == e.cfg.Registry {
+			e.registry(ctx, s.Registry())
+		}
 		if store == e.cfg.Store {
-			e.applications(ctx, s.Registry().Apps())
-			e.xApps(ctx, s.Registry().XApps())
 			e.signing(ctx, s.SigningKeys())
+		}
+		if store == e.cfg.Leases {
+			e.kv(ctx, s)
 		}
 		if err := s.Close(); err != nil {
 			e.add(doubtful, "store", "%s did not close: %v", config.Shown(store), err)
 		}
 	}
+	e.redis(ctx)
+}
+
+func (e *exam) registry(ctx context.Context, r ports.Registry) {
+	e.applications(ctx, r.Apps())
+	e.xApps(ctx, r.XApps())
 }
 
 // open returns the store if it is there and up to date.

@@ -15,6 +15,10 @@ type migrateVerb struct {
 	Vault string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
 	Quota string `env:"PERCH_QUOTA" placeholder:"URL" help:"Where calls are counted, if elsewhere than the rest."`
 
+	Registry     string `env:"PERCH_REGISTRY" placeholder:"URL" help:"Where client applications, API keys and X Apps are kept, if elsewhere than the rest."`
+	Leases       string `env:"PERCH_LEASES" placeholder:"URL" help:"Where the newest versions of what is in Workers KV are kept."`
+	SingleWriter bool   `env:"PERCH_SINGLE_WRITER" help:"This is the only Perch that writes to what is in Workers KV."`
+
 	Cloudflare config.Cloudflare `embed:"" prefix:"cloudflare-" envprefix:"PERCH_CLOUDFLARE_"`
 
 	DryRun bool `help:"Say what would be done, and do nothing."`
@@ -22,11 +26,14 @@ type migrateVerb struct {
 
 // Run applies what is pending, store by store.
 func (v migrateVerb) Run(ctx context.Context, p *program) error {
-	cfg := config.Config{Store: v.Store, Vault: v.Vault, Quota: v.Quota, Cloudflare: v.Cloudflare}
+	cfg := config.Config{
+		Store: v.Store, Vault: v.Vault, Registry: v.Registry, Quota: v.Quota,
+		Leases: v.Leases, SingleWriter: v.SingleWriter, Cloudflare: v.Cloudflare,
+	}
 	if mistakes := p.settings.SettleStores(&cfg); len(mistakes) > 0 {
 		return mistakes
 	}
-	for _, store := range stores(cfg) {
+	for _, store := range cfg.Stores() {
 		if err := v.migrate(ctx, p, cfg, store); err != nil {
 			return err
 		}
@@ -34,25 +41,14 @@ func (v migrateVerb) Run(ctx context.Context, p *program) error {
 	return nil
 }
 
-// stores lists the backends that the settings name, each once.
-func stores(cfg config.Config) []string {
-	list := []string{cfg.Store}
-	for _, s := range []string{cfg.Vault, cfg.Quota} {
-		if s != list[0] && s != list[len(list)-1] {
-			list = append(list, s)
-		}
-	}
-	return list
-}
-
 func (v migrateVerb) migrate(ctx context.Context, p *program, cfg config.Config, store string) error {
 	kind, path := config.Backend(store)
 	shown := config.Shown(store)
-	switch kind {
-	case "memory":
+	switch {
+	case config.Schemaless(store):
 		p.say("%s needs no schema\n", shown)
 		return nil
-	case "sqlite":
+	case kind == "sqlite":
 		if _, err := os.Stat(path); v.DryRun && errors.Is(err, fs.ErrNotExist) {
 			p.say("%s does not exist yet; it would be made with its whole schema\n", shown)
 			return nil

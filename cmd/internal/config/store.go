@@ -63,7 +63,7 @@ func Shown(store string) string {
 
 // Only is the settings with everything in one store.
 func (c Config) Only(store string) Config {
-	c.Store, c.Vault, c.Quota = store, store, store
+	c.Store, c.Vault, c.Registry, c.Quota, c.Leases = store, store, store, store, ""
 	return c
 }
 

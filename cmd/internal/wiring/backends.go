@@ -6,8 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"slices"
 	"strings"
 
 	"perch/adapters/cloudflare"
@@ -29,6 +29,7 @@ type backend interface {
 	Sessions() ports.Sessions
 	SigningKeys() ports.SigningKeys
 	Quota() ports.QuotaStore
+	Heads() ports.Heads
 	Close() error
 }
 
@@ -43,48 +44,94 @@ type Stores struct {
 	Quota          ports.QuotaStore
 	Clock          ports.Clock // that of the vault
 	Warm           Warm
-	Backends       []Backend // each once
+	Backends       []Backend  // each once
+	Followers      []follower // those whose home may have missed something
 }
 
 // A Backend is one of the stores by its setting.
 type Backend struct {
-	URL  string
-	Ping ports.Pinger
+	URL      string
+	Ping     ports.Pinger
+	Required bool // without it Perch cannot serve
 }
 
 // openStores opens the backends that the settings name, each once. The schema of
 // an embedded one it brings up to date.
 func openStores(ctx context.Context, cfg config.Config, log *slog.Logger) (Stores, func(), error) {
-	opened := map[string]backend{}
-	shut := func() {
-		for url, b := range opened {
-			if err := b.Close(); err != nil {
-				log.Error("closing a store", "store", config.Shown(url), "error", err)
-			}
+	o := &opener{cfg: cfg, log: log, closers: map[string]io.Closer{}}
+	s, err := o.all(ctx)
+	if err != nil {
+		o.shut()
+		return Stores{}, nil, err
+	}
+	s.Backends = o.parts
+	s, cool := keepWarm(ctx, s, o.backend(cfg.Store), o.backend(cfg.Vault), o.backend(cfg.Registry))
+	return s, func() { cool(); o.shut() }, nil
+}
+
+// An opener opens stores by their URLs and remembers them.
+type opener struct {
+	cfg     config.Config
+	log     *slog.Logger
+	closers map[string]io.Closer
+	parts   []Backend
+}
+
+// backend returns the backend at the URL; nil for one that keeps some things only.
+func (o *opener) backend(url string) backend {
+	b, _ := o.closers[url].(backend)
+	return b
+}
+
+func (o *opener) shut() {
+	for url, c := range o.closers {
+		if err := c.Close(); err != nil {
+			o.log.Error("closing a store", "store", config.Shown(url), "error", err)
 		}
 	}
-	for _, url := range []string{cfg.Store, cfg.Vault, cfg.Quota} {
-		if opened[url] != nil {
+}
+
+func (o *opener) all(ctx context.Context) (Stores, error) {
+	main, err := o.open(ctx, o.cfg.Store)
+	if err != nil {
+		return Stores{}, err
+	}
+	s := Stores{
+		Vault: main.Vault(), Registry: main.Registry(), Authorizations: main.Authorizations(), Codes: main.Codes(),
+		Sessions: main.Sessions(), SigningKeys: main.SigningKeys(), Quota: main.Quota(), Clock: main,
+	}
+	for _, part := range []struct {
+		url  string
+		take func(b backend)
+	}{
+		{o.cfg.Vault, func(b backend) { s.Vault, s.Clock = b.Vault(), b }},
+		{o.cfg.Registry, func(b backend) { s.Registry = b.Registry() }},
+		{o.cfg.Quota, func(b backend) { s.Quota = b.Quota() }},
+	} {
+		if kind, _ := config.Backend(part.url); kind == config.KV {
 			continue
 		}
-		b, err := openBackend(ctx, url, cfg, log)
+		b, err := o.open(ctx, part.url)
 		if err != nil {
-			shut()
-			return Stores{}, nil, err
+			return Stores{}, err
 		}
-		opened[url] = b
+		part.take(b)
 	}
-	main := opened[cfg.Store]
-	s := Stores{
-		Vault: opened[cfg.Vault].Vault(), Registry: main.Registry(), Authorizations: main.Authorizations(),
-		Codes: main.Codes(), Sessions: main.Sessions(), SigningKeys: main.SigningKeys(), Quota: opened[cfg.Quota].Quota(),
-		Clock: opened[cfg.Vault],
+	return s, o.openKV(ctx, &s)
+}
+
+// open opens a backend unless it is open already.
+func (o *opener) open(ctx context.Context, url string) (backend, error) {
+	if b, ok := o.closers[url].(backend); ok {
+		return b, nil
 	}
-	for url, b := range opened {
-		s.Backends = append(s.Backends, Backend{url, b})
+	b, err := openBackend(ctx, url, o.cfg, o.log)
+	if err != nil {
+		return nil, err
 	}
-	s, cool := keepWarm(ctx, s, main, opened[cfg.Vault])
-	return s, func() { cool(); shut() }, nil
+	o.closers[url] = b
+	o.parts = append(o.parts, Backend{URL: url, Ping: b, Required: true})
+	return b, nil
 }
 
 func openBackend(ctx context.Context, url string, cfg config.Config, log *slog.Logger) (backend, error) {
@@ -109,9 +156,7 @@ func OpenSQL(ctx context.Context, cfg config.Config, url string) (*sqlstore.Stor
 		return sqlstore.Open(ctx, url)
 	}
 	account, database := config.InD1(place)
-	db, err := cloudflare.OpenD1(cloudflare.Config{
-		URL: cfg.Cloudflare.URL, Account: account, Token: cfg.Cloudflare.Token,
-	}, database)
+	db, err := cloudflare.OpenD1(cloudflareOf(cfg, account), database)
 	if err != nil {
 		return nil, err
 	}
@@ -162,10 +207,8 @@ func schema(url string) migrations.Schema {
 // Migrate brings the schemas of the settings' stores up to date and returns
 // what it applied, or with dry would apply. A store in memory has no schema.
 func Migrate(ctx context.Context, cfg config.Config, dry bool) (names []string, err error) {
-	urls := []string{cfg.Store, cfg.Vault, cfg.Quota}
-	slices.Sort(urls)
-	for _, url := range slices.Compact(urls) {
-		if kind, _ := config.Backend(url); kind == "memory" {
+	for _, url := range cfg.Stores() {
+		if config.Schemaless(url) {
 			continue
 		}
 		more, err := migrate(ctx, cfg, url, dry)

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 
 	"perch/cmd/internal/config"
@@ -19,9 +18,10 @@ import (
 // store that is not there, or not up to date, is refused. So is one in memory,
 // of which only the Perch that serves knows anything.
 func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (Stores, func(), error) {
-	urls := []string{cfg.Store, cfg.Vault}
-	slices.Sort(urls)
-	for _, url := range slices.Compact(urls) {
+	for _, url := range cfg.Stores() {
+		if kind, _ := config.Backend(url); kind == config.KV || kind == config.Redis || (url == cfg.Quota && url != cfg.Store) {
+			continue // they are asked when they are opened; what is counted is of no interest
+		}
 		if err := there(ctx, cfg, url); err != nil {
 			return Stores{}, nil, err
 		}

@@ -104,7 +104,7 @@ func newHealth(s Stores, x *xhttp.Gateway) *health.Service {
 	parts := []health.Part{{Name: "x", Pinger: x}}
 	for _, b := range s.Backends {
 		kind, _ := config.Backend(b.URL)
-		parts = append(parts, health.Part{Name: kind, Pinger: b.Ping, Required: true})
+		parts = append(parts, health.Part{Name: kind, Pinger: b.Ping, Required: b.Required})
 	}
 	return health.New(parts...)
 }

@@ -35,6 +35,7 @@ func newTidier(ctx context.Context, s Stores, c *clock.Clock, log *slog.Logger) 
 		defer tick.Stop()
 		for {
 			t.tidy(ctx, t.clock.Now())
+			follow(ctx, t.stores.Followers, t.log)
 			select {
 			case <-ctx.Done():
 				return

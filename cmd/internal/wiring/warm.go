@@ -19,21 +19,25 @@ type Warm struct {
 // A backend that counts its changes; of one that does not, nothing is kept.
 type counting interface{ Changes() ports.Changes }
 
-// keepWarm puts what is kept warm before the stores of the backends main and
-// vault, and looks after it until the clean-up. Memory is treated as any other:
+// keepWarm puts what is kept warm before the stores of the backends main, vault
+// and registry, and looks after it until the clean-up. The last two may be nil, as
+// where Workers KV is: heads are not counted, so they are read each time. Memory is treated as any other:
 // it gains nothing, but the way is the same for all, and so are the tests of it.
-func keepWarm(ctx context.Context, s Stores, main, vault backend) (Stores, func()) {
+func keepWarm(ctx context.Context, s Stores, main, vault, registry backend) (Stores, func()) {
 	s.Warm = Warm{s.Vault, s.Registry, s.Sessions}
 	watches := map[backend]*warm.Watch{}
-	for _, b := range []backend{main, vault} {
+	for _, b := range []backend{main, vault, registry} {
 		if c, ok := b.(counting); ok && watches[b] == nil {
 			watches[b] = warm.New(c.Changes())
 		}
 	}
 	if w := watches[main]; w != nil {
-		registry, sessions := w.Registry(s.Registry), w.Sessions(s.Sessions)
-		s.Registry, s.Sessions = registry, sessions
-		s.Warm.Registry, s.Warm.Sessions = registry.Warm(), sessions.Warm()
+		sessions := w.Sessions(s.Sessions)
+		s.Sessions, s.Warm.Sessions = sessions, sessions.Warm()
+	}
+	if w := watches[registry]; w != nil {
+		kept := w.Registry(s.Registry)
+		s.Registry, s.Warm.Registry = kept, kept.Warm()
 	}
 	if w := watches[vault]; w != nil {
 		grants := w.Vault(s.Vault)
