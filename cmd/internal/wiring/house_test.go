@@ -21,6 +21,7 @@ import (
 	"perch/domain/secret"
 	"perch/ports/conformance"
 	"perch/ports/conformance/pgtest"
+	"perch/ports/conformance/redistest"
 	"perch/ports/conformance/workerd"
 )
 
@@ -62,6 +63,28 @@ func (e environment) many(n int) int {
 	return n
 }
 
+// apart are environments in which grants and the registry are in Workers KV, and
+// what guards them is elsewhere.
+func apart() []environment {
+	inKV := func(t testing.TB, dir string, cfg *config.Config) {
+		p := workerd.KV(t)
+		cfg.Store = "sqlite:" + filepath.Join(dir, "perch.db")
+		cfg.Vault = "kv:" + p.Account + "/" + p.ID
+		cfg.Registry = cfg.Vault
+		cfg.Cloudflare = config.Cloudflare{URL: p.URL, Token: secret.New(p.Token)}
+	}
+	return []environment{
+		{"kv", func(t testing.TB, dir string, cfg *config.Config) {
+			inKV(t, dir, cfg)
+			cfg.Leases = cfg.Store
+		}},
+		{"redis", func(t testing.TB, dir string, cfg *config.Config) {
+			inKV(t, dir, cfg)
+			cfg.Leases = redistest.URL(t)
+		}},
+	}
+}
+
 // everywhere runs the test in every environment. Those that pass are verified.
 func everywhere(t *testing.T, test func(t *testing.T, e environment)) {
 	within(t, environments(), test)
@@ -70,7 +93,8 @@ func everywhere(t *testing.T, test func(t *testing.T, e environment)) {
 // lasting runs the test in every environment whose things outlive a house, and
 // can be shared by several.
 func lasting(t *testing.T, test func(t *testing.T, e environment)) {
-	within(t, slices.DeleteFunc(environments(), func(e environment) bool { return e.name == "memory" }), test)
+	within(t, append(slices.DeleteFunc(environments(), func(e environment) bool { return e.name == "memory" }), apart()...),
+		test)
 }
 
 func within(t *testing.T, all []environment, test func(t *testing.T, e environment)) {

@@ -21,7 +21,7 @@ func TestManyCallersCauseOneRefresh(t *testing.T) {
 		"Perch renews, and X refuses early": {50, 30 * time.Second, 2 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
-			everywhere(t, func(t *testing.T, e environment) {
+			within(t, append(environments(), apart()...), func(t *testing.T, e environment) {
 				x := xsim.New(xsim.Options{})
 				set(t, x, `{"windows":false}`)
 				at, _ := serveX(t, x)
@@ -90,7 +90,7 @@ func served(t *testing.T, x *xsim.Sim, callers int) {
 // A post that X refuses for its token is sent again with a new one, and is posted once.
 func TestPostsOnAnExpiredTokenArePostedOnce(t *testing.T) {
 	const callers = 20
-	everywhere(t, func(t *testing.T, e environment) {
+	within(t, append(environments(), apart()...), func(t *testing.T, e environment) {
 		x := xsim.New(xsim.Options{})
 		at, _ := serveX(t, x)
 		h := open(t, settings(t, e, at))

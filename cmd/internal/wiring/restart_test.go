@@ -83,6 +83,7 @@ func (s secrets) hold(sessions ...session) {
 func leftBy(t *testing.T, h *house) papers {
 	t.Helper()
 	all := collect(t, filepath.Dir(h.cfg.KeysetFile), h.log)
+	maps.Copy(all, leftApart(t, h))
 	tables := map[string]string{
 		config.Postgres: "SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema()",
 		config.D1:       "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_cf%' ESCAPE '\\'",
@@ -159,6 +160,11 @@ func planted(t *testing.T, h *house, text string) {
 		t.Errorf("the log of the database was not looked into: %v", slices.Sorted(maps.Keys(left)))
 	}
 	found := left.find(secrets{"it": text})
+	for place := range leftApart(t, h) {
+		if !slices.ContainsFunc(found, func(f string) bool { return strings.HasPrefix(f, "it in "+place) }) {
+			t.Errorf("a secret was planted, but not found in %s: %v", place, found)
+		}
+	}
 	if !slices.ContainsFunc(found, func(f string) bool { return strings.HasPrefix(f, "it in perch.db") }) {
 		t.Errorf("a secret was planted in the database and was found only here: %v", found)
 	}
