@@ -11,8 +11,8 @@ import (
 
 func TestD1FromMigrateToServe(t *testing.T) {
 	conformance.Verified(t, "d1")
-	t.Chdir(t.TempDir())
 	x, p := box(t, 0), workerd.D1(t)
+	t.Chdir(t.TempDir())
 	store := "d1:" + p.Account + "/" + p.ID
 	environ := boxed(x, x, "PERCH_STORE="+store, "PERCH_CLOUDFLARE_URL="+p.URL, "PERCH_CLOUDFLARE_TOKEN="+p.Token)
 	said := func(r *ran) *ran {
