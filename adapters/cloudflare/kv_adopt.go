@@ -51,14 +51,11 @@ func (kv *KV) adoptThese(ctx context.Context, keys []string, claim func(context.
 			if !ok {
 				continue // removed a moment ago
 			}
-			var e entry
-			if err := json.Unmarshal([]byte(value), &e); err != nil || e.Version < 1 || len(e.Record) == 0 {
-				return fmt.Errorf("what KV has under %q was not written by Perch; move it elsewhere", key)
-			}
-			if err := kv.adoptOne(ctx, key, e); err != nil {
+			record, err := kv.adoptOne(ctx, key, value)
+			if err != nil {
 				return err
 			}
-			if err := claim(ctx, string(e.Record)); err != nil && !errors.Is(err, fault.Conflict) {
+			if err := claim(ctx, record); err != nil && !errors.Is(err, fault.Conflict) {
 				return err
 			}
 		}
@@ -66,8 +63,18 @@ func (kv *KV) adoptThese(ctx context.Context, keys []string, claim func(context.
 	return nil
 }
 
-func (kv *KV) adoptOne(ctx context.Context, key string, e entry) error {
+// adoptOne makes a head of the value under the key and returns its record.
+func (kv *KV) adoptOne(ctx context.Context, key, value string) (record string, err error) {
+	var e entry
+	if err := json.Unmarshal([]byte(value), &e); err != nil || e.Version < 1 || len(e.Record) == 0 {
+		return "", fmt.Errorf("what KV has under %q was not written by Perch; move it elsewhere", key)
+	}
 	next := ports.Head{ID: kv.record(key), Version: e.Version, Body: string(e.Record)}
+	return next.Body, kv.advance(ctx, next)
+}
+
+// advance stores the head unless the one that is stored is newer.
+func (kv *KV) advance(ctx context.Context, next ports.Head) error {
 	for {
 		was, err := kv.heads.Get(ctx, next.ID)
 		if err != nil && !errors.Is(err, fault.NotFound) {

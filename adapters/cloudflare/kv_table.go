@@ -189,30 +189,28 @@ func (t *table[R, V]) list(ctx context.Context, after string, n int, wanted func
 		return nil, ctx.Err()
 	}
 	var out []V
-	prefix := t.head("")
-	for at := prefix + after; len(out) < n; {
-		page, err := t.kv.heads.List(ctx, prefix, at, max(n, mostGets))
+	size := max(n, mostGets)
+	for at := t.head(after); len(out) < n; {
+		page, err := t.kv.heads.List(ctx, t.head(""), at, size)
 		if err != nil {
 			return nil, err
 		}
 		for _, h := range page {
-			at = h.ID
-			if h.Body == "" {
-				continue
-			}
 			v, err := t.read(h)
-			if err != nil {
+			switch {
+			case errors.Is(err, fault.NotFound): // removed
+			case err != nil:
 				return nil, err
-			}
-			if wanted(v) && len(out) < n {
+			case wanted(v):
 				out = append(out, v)
 			}
+			at = h.ID
 		}
-		if len(page) < max(n, mostGets) {
+		if len(page) < size {
 			break
 		}
 	}
-	return out, ctx.Err()
+	return out[:min(len(out), max(n, 0))], ctx.Err()
 }
 
 func every[V any](V) bool { return true }

@@ -196,16 +196,16 @@ func TestKVIsNotReadOnceItIsOpen(t *testing.T) {
 	})
 	g, err := kv.Vault().Create(t.Context(), kvGrant("g"))
 	for range 3 {
-		g, err = kv.Vault().Swap(t.Context(), g, g)
 		if err != nil {
 			t.Fatal(err)
 		}
+		g, err = kv.Vault().Swap(t.Context(), g, g)
 	}
 	_, get := kv.Vault().Get(t.Context(), "g")
 	_, find := kv.Vault().Find(t.Context(), g.App, g.XApp, g.User.ID)
 	_, list := kv.Vault().List(t.Context(), "", "", 9)
 	_, app := kv.Registry().Apps().Create(t.Context(), client.App{ID: "a"})
-	if err := errors.Join(get, find, list, app); err != nil {
+	if err := errors.Join(err, get, find, list, app); err != nil {
 		t.Error(err)
 	}
 	d.wantKV(t, "grants/g", "4")

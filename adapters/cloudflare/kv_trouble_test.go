@@ -2,6 +2,7 @@ package cloudflare_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -378,8 +379,11 @@ func TestAnIDThatIsTooLongForKV(t *testing.T) {
 func TestKVErrorsDoNotShowTheToken(t *testing.T) {
 	d := newDesk(t)
 	d.at(func(w http.ResponseWriter, r *http.Request) bool {
+		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusForbidden)
-		_, _ = fmt.Fprintf(w, `{"success":false,"errors":[{"code":10000,"message":%q}]}`, r.Header.Get("Authorization"))
+		_ = json.NewEncoder(w).Encode(map[string]any{"success": false, "errors": []any{
+			map[string]any{"code": 10000, "message": r.Header.Get("Authorization")},
+		}})
 		return true
 	})
 	_, err := d.try(t, memoryHeads(t))

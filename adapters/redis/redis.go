@@ -127,10 +127,13 @@ func parse(at string) (settings, error) {
 	return s, nil
 }
 
+// patience bounds each part of a command.
+const patience = 5 * time.Second
+
 // bound has each command end in time and be sent once: after an answer that was
 // lost, a second try would take the first for somebody else's.
 func bound(o *redis.Options) {
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = 5*time.Second, 5*time.Second, 5*time.Second, 5*time.Second
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = patience, patience, patience, patience
 	o.ContextTimeoutEnabled, o.MaxRetries, o.DialerRetries = true, -1, 1
 	o.ClientName, o.DisableIdentity = "perch", true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}

@@ -32,31 +32,35 @@ func (e *exam) stores(ctx context.Context) {
 		if kind, _ := config.Backend(store); kind == config.KV || kind == config.Redis {
 			continue // looked at below
 		}
-		s := e.open(ctx, store)
-		if s == nil {
-			if store == e.cfg.Leases {
-				e.kvWithout(ctx)
-			}
-			continue
-		}
-		if store == e.cfg.Vault {
-			e.grants(ctx, s.Vault())
-			e.sealedGrants(ctx, s.Vault())
-		}
-		if store == e.cfg.Registry {
-			e.registry(ctx, s.Registry())
-		}
-		if store == e.cfg.Store {
-			e.signing(ctx, s.SigningKeys())
-		}
-		if store == e.cfg.Leases {
-			e.kv(ctx, s)
-		}
-		if err := s.Close(); err != nil {
-			e.add(doubtful, "store", "%s did not close: %v", config.Shown(store), err)
-		}
+		e.store(ctx, store)
 	}
 	e.redis(ctx)
+}
+
+func (e *exam) store(ctx context.Context, store string) {
+	s := e.open(ctx, store)
+	if s == nil {
+		if store == e.cfg.Leases {
+			e.kvWithout(ctx)
+		}
+		return
+	}
+	if store == e.cfg.Vault {
+		e.grants(ctx, s.Vault())
+		e.sealedGrants(ctx, s.Vault())
+	}
+	if store == e.cfg.Registry {
+		e.registry(ctx, s.Registry())
+	}
+	if store == e.cfg.Store {
+		e.signing(ctx, s.SigningKeys())
+	}
+	if store == e.cfg.Leases {
+		e.kv(ctx, s)
+	}
+	if err := s.Close(); err != nil {
+		e.add(doubtful, "store", "%s did not close: %v", config.Shown(store), err)
+	}
 }
 
 func (e *exam) registry(ctx context.Context, r ports.Registry) {

@@ -79,10 +79,11 @@ func (c Config) checkLeases() Mistakes {
 	case !uses:
 		return nil
 	case c.Leases == "":
-		return Mistakes{{leases, "is not set, and Workers KV alone cannot keep this: it has no compare-and-swap and may show " +
-			"what it held a minute ago, and using a refresh token that X has taken back ends the user's grant. " + ways}}
+		return Mistakes{{leases, "is not set, and Workers KV alone cannot keep this: it has no compare-and-swap " +
+			"and may show what it held a minute ago, and using a refresh token that X has taken back ends the user's " +
+			"grant. " + ways}}
 	case c.SingleWriter && c.Leases != DefaultLeases:
-		return Mistakes{{leases, "and PERCH_SINGLE_WRITER are both given; keep PERCH_LEASES, or the other if there is one Perch"}}
+		return Mistakes{{leases, "and PERCH_SINGLE_WRITER are both given; keep the one that is true"}}
 	case is(c.Leases, "memory"):
 		return Mistakes{{leases, "is memory:, which forgets at the end of the process what KV does not show yet. " + ways}}
 	case is(c.Leases, KV):

@@ -18,7 +18,9 @@ import (
 const backend = "redis"
 
 // shared is the server of this test binary. Its watchdog outlives the tests.
-var shared = sync.OnceValues(func() (*Server, error) { return launch() }) //nolint:gochecknoglobals // one server for all tests of a binary
+var shared = sync.OnceValues(plain) //nolint:gochecknoglobals // one server for all tests of a binary
+
+func plain() (*Server, error) { return launch() }
 
 // URL returns the URL of a Redis, with a prefix for keys that nobody else has.
 // Where there is no Redis the test counts as one of an absent backend.
