@@ -18,9 +18,11 @@ import (
 // store that is not there, or not up to date, is refused. So is one in memory,
 // of which only the Perch that serves knows anything.
 func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (Stores, func(), error) {
-	for _, url := range cfg.Stores() {
-		if kind, _ := config.Backend(url); kind == config.KV || kind == config.Redis || (url == cfg.Quota && url != cfg.Store) {
-			continue // they are asked when they are opened; what is counted is of no interest
+	kept := cfg
+	kept.Quota = cfg.Store // what is counted is of no interest
+	for _, url := range kept.Stores() {
+		if kind, _ := config.Backend(url); kind == config.KV || kind == config.Redis {
+			continue // they have no schema, and are asked when they are opened
 		}
 		if err := there(ctx, cfg, url); err != nil {
 			return Stores{}, nil, err
