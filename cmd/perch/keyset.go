@@ -36,6 +36,8 @@ type sealedStores struct {
 	Store string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept, as for perch serve."`
 	Vault string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
 
+	apart
+
 	Cloudflare config.Cloudflare `embed:"" prefix:"cloudflare-" envprefix:"PERCH_CLOUDFLARE_"`
 
 	Journal string `env:"PERCH_JOURNAL" placeholder:"FOLDER" help:"The journal of this machine, as for perch serve."`
@@ -43,7 +45,7 @@ type sealedStores struct {
 
 // open opens the keys and all that they may have sealed.
 func (s sealedStores) open(ctx context.Context, p *program) (*keyring.Ring, *keyset.Service, func(), error) {
-	cfg := config.Config{Store: s.Store, Vault: s.Vault, Journal: s.Journal, Cloudflare: s.Cloudflare}
+	cfg := s.on(config.Config{Store: s.Store, Vault: s.Vault, Journal: s.Journal, Cloudflare: s.Cloudflare})
 	if mistakes := p.settings.SettleStores(&cfg); len(mistakes) > 0 {
 		return nil, nil, nil, mistakes
 	}

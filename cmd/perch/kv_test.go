@@ -48,6 +48,11 @@ func TestWorkersKVFromDoctorToServe(t *testing.T) {
 	said(perch(t, environ, "", "doctor")).says(t, exitDone, "ok    Workers KV    "+kv+" answers, and its newest versions are in",
 		"ok    grants        0 looked at")
 
+	said(perch(t, environ, "", "keyset", "list")).says(t, exitDone, "primary")
+	said(perch(t, environ, "", "keyset", "reseal")).says(t, exitDone)
+	said(perch(t, append(bare, "PERCH_LEASES=sqlite:./none.db"), "", "keyset", "reseal")).
+		says(t, exitFailed, "sqlite:./none.db does not exist")
+
 	for _, elsewhere := range []string{"sqlite:./other.db", redistest.URL(t)} {
 		other := append(bare, "PERCH_LEASES="+elsewhere)
 		for verb, say := range map[string]string{"doctor": "FAIL  Workers KV    open the namespace", "serve": "open the namespace"} {

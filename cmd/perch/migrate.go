@@ -15,21 +15,30 @@ type migrateVerb struct {
 	Vault string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
 	Quota string `env:"PERCH_QUOTA" placeholder:"URL" help:"Where calls are counted, if elsewhere than the rest."`
 
-	Registry     string `env:"PERCH_REGISTRY" placeholder:"URL" help:"Where client applications, API keys and X Apps are kept, if elsewhere than the rest."`
-	Leases       string `env:"PERCH_LEASES" placeholder:"URL" help:"Where the newest versions of what is in Workers KV are kept."`
-	SingleWriter bool   `env:"PERCH_SINGLE_WRITER" help:"This is the only Perch that writes to what is in Workers KV."`
+	apart
 
 	Cloudflare config.Cloudflare `embed:"" prefix:"cloudflare-" envprefix:"PERCH_CLOUDFLARE_"`
 
 	DryRun bool `help:"Say what would be done, and do nothing."`
 }
 
+// apart says where the registry is if elsewhere than the rest, and what guards
+// that which is in Workers KV.
+type apart struct {
+	Registry     string `env:"PERCH_REGISTRY" placeholder:"URL" help:"Where client applications, API keys and X Apps are kept, if elsewhere than the rest."`
+	Leases       string `env:"PERCH_LEASES" placeholder:"URL" help:"Where the newest versions of what is in Workers KV are kept."`
+	SingleWriter bool   `env:"PERCH_SINGLE_WRITER" help:"This is the only Perch that writes to what is in Workers KV."`
+}
+
+// on is the settings with these.
+func (a apart) on(cfg config.Config) config.Config {
+	cfg.Registry, cfg.Leases, cfg.SingleWriter = a.Registry, a.Leases, a.SingleWriter
+	return cfg
+}
+
 // Run applies what is pending, store by store.
 func (v migrateVerb) Run(ctx context.Context, p *program) error {
-	cfg := config.Config{
-		Store: v.Store, Vault: v.Vault, Registry: v.Registry, Quota: v.Quota,
-		Leases: v.Leases, SingleWriter: v.SingleWriter, Cloudflare: v.Cloudflare,
-	}
+	cfg := v.on(config.Config{Store: v.Store, Vault: v.Vault, Quota: v.Quota, Cloudflare: v.Cloudflare})
 	if mistakes := p.settings.SettleStores(&cfg); len(mistakes) > 0 {
 		return mistakes
 	}

@@ -17,12 +17,14 @@ type places struct {
 	Vault      string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest."`
 	KeysetFile string `env:"PERCH_KEYSET_FILE" placeholder:"FILE" help:"The keys that seal what is stored; without it, ./perch.keyset.json."`
 
+	apart
+
 	Cloudflare config.Cloudflare `embed:"" prefix:"cloudflare-" envprefix:"PERCH_CLOUDFLARE_"`
 }
 
 // config are the settings as the rest of the house knows them.
 func (s places) config(p *program) (config.Config, error) {
-	cfg := config.Config{Store: s.Store, Vault: s.Vault, KeysetFile: s.KeysetFile, Cloudflare: s.Cloudflare}
+	cfg := s.on(config.Config{Store: s.Store, Vault: s.Vault, KeysetFile: s.KeysetFile, Cloudflare: s.Cloudflare})
 	if mistakes := p.settings.SettleStores(&cfg); len(mistakes) > 0 {
 		return cfg, mistakes
 	}
