@@ -28,6 +28,9 @@ func TestConformance(t *testing.T) {
 	t.Run("TokenVault behind mischief", func(t *testing.T) {
 		conformance.TokenVault(t, func(t *testing.T) ports.TokenVault { return memory.Mischief(open(t).Vault()) })
 	})
+	t.Run("TokenVault under many clients", func(t *testing.T) {
+		conformance.Linear(t, func(t *testing.T) []ports.TokenVault { return []ports.TokenVault{open(t).Vault()} })
+	})
 	t.Run("Applications", func(t *testing.T) {
 		conformance.Applications(t, func(t *testing.T) ports.Applications { return open(t).Registry().Apps() })
 	})

@@ -112,6 +112,11 @@ func conforms(t *testing.T, d database) {
 	t.Run("TokenVault", func(t *testing.T) {
 		conformance.TokenVault(t, func(t *testing.T) ports.TokenVault { return fresh(t).Vault() })
 	})
+	t.Run("TokenVault under many clients of two replicas", func(t *testing.T) {
+		conformance.Linear(t, func(t *testing.T) []ports.TokenVault {
+			return []ports.TokenVault{fresh(t).Vault(), d.open(t, dsn).Vault()}
+		})
+	})
 	t.Run("Applications", func(t *testing.T) {
 		conformance.Applications(t, func(t *testing.T) ports.Applications { return fresh(t).Registry().Apps() })
 	})
