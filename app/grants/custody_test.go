@@ -26,12 +26,13 @@ import (
 func TestCustody(t *testing.T) {
 	steps := map[string]func(*world, *rapid.T){
 		"access": (*world).access, "a crowd": (*world).crowd, "distrust": (*world).distrust, "revoke": (*world).revoke,
-		"connect": (*world).connect, "dies": (*world).dies, "time": (*world).time, "disconnect at X": (*world).disconnect,
+		"connect": (*world).connect, "dies": (*world).dies, "keeper": (*world).keeper, "time": (*world).time,
+		"meanwhile": (*world).meanwhile, "disconnect at X": (*world).disconnect,
 	}
 	// In proportion to how often they lead on.
 	names := []string{
-		"access", "access", "a crowd", "distrust", "revoke", "connect", "dies", "dies", "time", "time", "time",
-		"disconnect at X",
+		"access", "access", "a crowd", "distrust", "revoke", "connect", "dies", "dies", "keeper", "time", "time", "time",
+		"meanwhile", "meanwhile", "disconnect at X",
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(t)
@@ -53,9 +54,9 @@ func (w *world) check(t *rapid.T) {
 	case w.last.State == oauth.Revoked && !w.consented && (g.State != oauth.Revoked || g.Generation != w.last.Generation):
 		t.Fatalf("a revoked grant came back: %+v", g)
 	}
-	w.last = g
+	w.last, w.past = g, append(w.past, g)
 	_, newest, replayed := w.families()
-	family := w.family(t, g)
+	family := w.familyOf(t, g)
 	if g.State != oauth.Revoked && newest[family] != w.trace(t, g.Refresh) && !w.lost[family] {
 		journaled := false
 		for _, r := range w.journaled(t) {
@@ -71,6 +72,11 @@ func (w *world) check(t *rapid.T) {
 			t.Fatalf("X saw a spent token of %s, and none of its answers was lost", f)
 		}
 	}
+	if family != "" {
+		w.family = family
+	} else if !w.killed(w.family) && len(w.journaled(t)) == 0 {
+		t.Fatalf("the grant has ended, and %s lives on at X", w.family)
+	}
 }
 
 // finally everything heals and some time passes.
@@ -85,7 +91,7 @@ func (w *world) finally(t *rapid.T) {
 		t.Fatalf("%d renewals are still in a journal", len(left))
 	}
 	g := w.stored(t)
-	if family := w.family(t, g); g.State == oauth.Revoked || w.lost[family] || w.ended[family] {
+	if family := w.familyOf(t, g); g.State == oauth.Revoked || w.lost[family] || w.ended[family] {
 		w.replicas[1].connected(t, w)
 	}
 	before := w.refreshed()
@@ -106,20 +112,26 @@ func (w *world) finally(t *rapid.T) {
 func (w *world) one(t *rapid.T) *replica { return w.replicas[rapid.IntRange(0, 1).Draw(t, "replica")] }
 
 // trouble arms what may go wrong during a step, mostly nothing, and returns how
-// to end it.
-func (w *world) trouble(t *rapid.T, r *replica) (calm func(), any bool) {
+// to end it and whether a single caller may notice.
+func (w *world) trouble(t *rapid.T, r *replica) (calm func(), hurts bool) {
+	hurts = true
 	kind := rapid.SampledFrom([]string{
 		"", "", "", "", "before", "after", "refused", "lost", "torn", "outage", "done, but an outage", "unauthorized",
 		"rate_limit", "html",
 	}).Draw(t, "trouble")
+	w.calm = kind == ""
 	m := xsim.Mischief{Match: "token.refresh_token", Kind: kind}
 	switch kind {
 	case "":
 		return func() {}, false
 	case "before":
-		r.vault.FailBefore(rapid.IntRange(1, 3).Draw(t, "n"))
+		n := rapid.IntRange(1, 3).Draw(t, "n")
+		r.vault.FailBefore(n)
+		hurts = n == 1 // later ones hit what must be stored, come what may
 	case "after":
-		r.vault.FailAfter(rapid.IntRange(1, 3).Draw(t, "n"))
+		n := rapid.IntRange(1, 3).Draw(t, "n")
+		r.vault.FailAfter(n)
+		hurts = n == 1
 	case "done, but an outage":
 		m.Kind, m.Execute = "outage", true
 		fallthrough
@@ -133,12 +145,12 @@ func (w *world) trouble(t *rapid.T, r *replica) (calm func(), any bool) {
 		w.x.ClearMischief()
 		r.vault.FailBefore(0)
 		r.vault.FailAfter(0)
-	}, true
+	}, hurts
 }
 
 // smooth reports whether there is no reason for the grant not to work.
 func (w *world) smooth(t *rapid.T, g oauth.Grant) bool {
-	family := w.family(t, g)
+	family := w.familyOf(t, g)
 	return g.State == oauth.Active && !g.Unsettled() && g.Retry.Before(time.Now()) && !w.lost[family] && !w.ended[family]
 }
 
@@ -182,38 +194,44 @@ func (w *world) access(t *rapid.T) {
 func (w *world) crowd(t *rapid.T) {
 	g := w.stored(t)
 	smooth := w.smooth(t, g)
-	calm, troubled := w.trouble(t, w.one(t))
+	calm, _ := w.trouble(t, w.one(t))
 	defer calm()
+	smooth = smooth && w.calm
 	before, errs := w.refreshed(), make([]error, 6)
 	var all sync.WaitGroup
 	for i := range errs {
-		all.Go(func() { errs[i] = w.asked(t, w.replicas[i%2], g, smooth && !troubled) })
+		all.Go(func() { errs[i] = w.asked(t, w.replicas[i%2], g, smooth) })
 	}
 	all.Wait()
 	if err := errors.Join(errs...); err != nil {
 		t.Fatal(err)
 	}
-	if n := w.refreshed() - before; smooth && !troubled && n > 1 {
+	if n := w.refreshed() - before; smooth && n > 1 {
 		t.Fatalf("X refreshed %d times for a crowd", n)
 	}
 }
 
 func (w *world) distrust(t *rapid.T) {
 	r := w.one(t)
-	calm, troubled := w.trouble(t, r)
+	calm, _ := w.trouble(t, r)
 	defer calm()
-	_, err := r.Distrust(t.Context(), w.stored(t))
-	if err != nil && fault.SlugOf(err) != "x-unauthorized" && !troubled {
+	g := rapid.SampledFrom(w.past).Draw(t, "as it was")
+	was := w.stored(t)
+	_, err := r.Distrust(t.Context(), g)
+	if err != nil && fault.SlugOf(err) != "x-unauthorized" && w.calm {
 		t.Fatal(err)
+	}
+	if now := w.stored(t); g.Generation != was.Generation && now != was {
+		t.Fatalf("X refused an older token, and the new one was marked: %+v", now)
 	}
 }
 
 func (w *world) revoke(t *rapid.T) {
 	r := w.one(t)
-	calm, troubled := w.trouble(t, r)
+	calm, _ := w.trouble(t, r)
 	defer calm()
 	err := r.Revoke(t.Context(), app, w.id)
-	if err != nil && !troubled {
+	if err != nil && w.calm {
 		t.Fatal(err)
 	}
 	if g := w.stored(t); err == nil && (g.State != oauth.Revoked || !g.Access.Empty() || !g.Refresh.Empty()) {
@@ -253,7 +271,7 @@ func (w *world) disconnect(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.ended[w.family(t, g)] = true
+	w.ended[w.familyOf(t, g)] = true
 }
 
 // dies has a process die at some point of what it does, and another take its
@@ -273,8 +291,41 @@ func (w *world) dies(t *rapid.T) {
 	}
 	w.excused = r.unkept
 	w.start(r)
-	if _, _, err := r.Replay(t.Context()); err != nil {
-		t.Fatalf("after a restart: %v", err)
+}
+
+// keeper is how a process begins, and what it does again and again.
+func (w *world) keeper(t *rapid.T) {
+	if _, _, err := w.one(t).Replay(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// meanwhile has something happen at one replica while the other waits for X.
+func (w *world) meanwhile(t *rapid.T) {
+	g, i := w.stored(t), rapid.IntRange(0, 1).Draw(t, "replica")
+	slow, other := w.replicas[i], w.replicas[1-i]
+	w.x.Mischief(xsim.Mischief{Match: "token.refresh_token", Kind: "slow", Delay: 5 * time.Millisecond})
+	defer w.x.ClearMischief()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+		defer cancel()
+		_, _ = slow.Access(ctx, g)
+	}()
+	time.Sleep(time.Duration(rapid.IntRange(0, 6).Draw(t, "after")) * time.Millisecond)
+	var err error
+	switch rapid.SampledFrom([]string{"revoke", "connect", "distrust"}).Draw(t, "what") {
+	case "revoke":
+		err = other.Revoke(t.Context(), app, w.id)
+	case "connect":
+		_, err = other.Import(t.Context(), app, xapp.Default, w.consent(t))
+	default:
+		_, err = other.Distrust(t.Context(), g)
+	}
+	<-done
+	if err != nil && fault.SlugOf(err) != "x-unauthorized" {
+		t.Fatal(err)
 	}
 }
 

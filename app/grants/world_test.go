@@ -3,6 +3,7 @@ package grants_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"time"
 
 	"pgregory.net/rapid"
@@ -37,13 +38,16 @@ type world struct {
 	replicas []*replica
 	id       oauth.GrantID
 
-	last  oauth.Grant     // as stored after the last step
-	lost  map[string]bool // families whose newest pair never reached us
-	ended map[string]bool // families that the user ended at X
+	last   oauth.Grant     // as stored after the last step
+	past   []oauth.Grant   // as callers may still remember it
+	family string          // at X, of the last tokens there were
+	lost   map[string]bool // families whose newest pair never reached us
+	ended  map[string]bool // families that the user ended at X
 
 	// In this step
 	excused   bool // an answer of X was lost on the way
 	consented bool // the user has connected again
+	calm      bool // nothing goes wrong
 }
 
 func newWorld(t *rapid.T) *world {
@@ -74,7 +78,8 @@ func newWorld(t *rapid.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.id, w.last = g.ID, g
+	w.id, w.last, w.past = g.ID, g, []oauth.Grant{g}
+	w.family = w.familyOf(t, g)
 	return w
 }
 
@@ -136,14 +141,21 @@ func (w *world) families() (of, newest map[string]string, replayed []string) {
 	return of, newest, replayed
 }
 
-// family is that of the tokens the grant has; a grant that has ended and was
+// familyOf is that of the tokens the grant has; a grant that has ended and was
 // forgotten has none.
-func (w *world) family(t *rapid.T, g oauth.Grant) string {
+func (w *world) familyOf(t *rapid.T, g oauth.Grant) string {
 	if g.Refresh.Empty() {
 		return ""
 	}
 	of, _, _ := w.families()
 	return of[w.trace(t, g.Refresh)]
+}
+
+// killed reports whether X has ended the family.
+func (w *world) killed(family string) bool {
+	return slices.ContainsFunc(w.x.Ledger(), func(e xsim.Entry) bool {
+		return e.Type == "family.killed" && e.Object == family
+	})
 }
 
 // journaled are the renewals on all machines' disks.
