@@ -72,9 +72,17 @@ func (w *world) check(t *rapid.T) {
 			t.Fatalf("X saw a spent token of %s, and none of its answers was lost", f)
 		}
 	}
-	if family != "" {
+	if older(family, w.family) {
+		t.Fatalf("tokens of %s are in the place of those of %s, which came later", family, w.family)
+	}
+	switch {
+	case family != "":
 		w.family = family
-	} else if !w.killed(w.family) && len(w.journaled(t)) == 0 {
+	case g.State != oauth.Revoked:
+		t.Fatalf("its tokens were forgotten: %+v", g)
+	case w.consented && w.killed(w.offered):
+		w.family = w.offered
+	case !w.killed(w.family) && len(w.journaled(t)) == 0:
 		t.Fatalf("the grant has ended, and %s lives on at X", w.family)
 	}
 }
@@ -304,13 +312,18 @@ func (w *world) keeper(t *rapid.T) {
 func (w *world) meanwhile(t *rapid.T) {
 	g, i := w.stored(t), rapid.IntRange(0, 1).Draw(t, "replica")
 	slow, other := w.replicas[i], w.replicas[1-i]
-	w.x.Mischief(xsim.Mischief{Match: "token.refresh_token", Kind: "slow", Delay: 5 * time.Millisecond})
+	w.x.Mischief(xsim.Mischief{Kind: "slow", Delay: 5 * time.Millisecond})
 	defer w.x.ClearMischief()
+	revoke := rapid.Bool().Draw(t, "revoke")
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 		defer cancel()
+		if revoke {
+			_ = slow.Revoke(ctx, app, w.id)
+			return
+		}
 		_, _ = slow.Access(ctx, g)
 	}()
 	time.Sleep(time.Duration(rapid.IntRange(0, 6).Draw(t, "after")) * time.Millisecond)

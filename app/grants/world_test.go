@@ -1,9 +1,12 @@
 package grants_test
 
 import (
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"pgregory.net/rapid"
@@ -45,9 +48,10 @@ type world struct {
 	ended  map[string]bool // families that the user ended at X
 
 	// In this step
-	excused   bool // an answer of X was lost on the way
-	consented bool // the user has connected again
-	calm      bool // nothing goes wrong
+	excused   bool   // an answer of X was lost on the way
+	consented bool   // the user has connected again
+	offered   string // the family of that consent
+	calm      bool   // nothing goes wrong
 }
 
 func newWorld(t *rapid.T) *world {
@@ -95,11 +99,12 @@ func (w *world) start(r *replica) {
 
 // consent is a pair that X gave to the user just now.
 func (w *world) consent(t *rapid.T) grants.Import {
-	w.consented = true
 	token, err := w.x.Issue(xsim.DefaultApp().ClientID, w.x.Users()[0].ID, oauth.Everything.List())
 	if err != nil {
 		t.Fatal(err)
 	}
+	of, _, _ := w.families()
+	w.consented, w.offered = true, of[xsim.Fingerprint(token.Refresh)]
 	in := grants.Import{
 		Access: secret.New(token.Access), Refresh: secret.New(token.Refresh), Scopes: oauth.Everything,
 		Expires: time.Now().Add(time.Duration(token.ExpiresIn) * time.Second), Replace: true,
@@ -149,6 +154,18 @@ func (w *world) familyOf(t *rapid.T, g oauth.Grant) string {
 	}
 	of, _, _ := w.families()
 	return of[w.trace(t, g.Refresh)]
+}
+
+// older reports whether X started family a before b.
+func older(a, b string) bool {
+	number := func(family string) int {
+		n, err := strconv.Atoi(strings.TrimPrefix(family, "family-"))
+		if err != nil {
+			return math.MaxInt
+		}
+		return n
+	}
+	return number(a) < number(b)
 }
 
 // killed reports whether X has ended the family.
