@@ -74,6 +74,7 @@ var only = map[string]string{
 	"github.com/anishathalye/porcupine": "ports/conformance",
 	"pgregory.net/rapid":                "tests",
 	"github.com/Shopify/toxiproxy":      "tests",
+	"github.com/rs/zerolog":             "tests",
 }
 
 func TestImportsObeyTheArchitecture(t *testing.T) {

@@ -2,10 +2,12 @@ package pgtest
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -30,6 +32,7 @@ const watchdog = `"$@" & p=$!; said=$(cat); kill -INT "$p"; wait "$p"; [ "$said"
 // socket in a folder of its own and does not wait for the disk.
 type Server struct {
 	bin, dir string
+	port     string // on loopback, too; empty: on the socket alone
 	attr     *syscall.SysProcAttr
 	running  *exec.Cmd
 	leash    io.WriteCloser // the server ends when this does
@@ -40,7 +43,27 @@ type Server struct {
 // as one of the absent backend postgres-restart.
 func Start(t *testing.T) *Server {
 	t.Helper()
-	s, err := launch()
+	return start(t, "")
+}
+
+// StartOnLoopback is Start for tests that stand between a store and its server:
+// it listens on a port of 127.0.0.1, too, and keeps it when it is restarted.
+func StartOnLoopback(t *testing.T) *Server {
+	t.Helper()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(ln.Addr().String())
+	if err := errors.Join(err, ln.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return start(t, port)
+}
+
+func start(t *testing.T, port string) *Server {
+	t.Helper()
+	s, err := launch(port)
 	if err != nil {
 		conformance.Absent(t, backend+"-restart", err.Error())
 	}
@@ -55,7 +78,19 @@ func Start(t *testing.T) *Server {
 // URL returns where the server is.
 func (s *Server) URL() string {
 	q := url.Values{"host": {s.dir}, "user": {"perch"}, "sslmode": {"disable"}}
+	if s.port != "" {
+		q.Set("port", s.port) // names the socket
+	}
 	return "postgres:///postgres?" + q.Encode()
+}
+
+// Addr returns where on loopback the server is.
+func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", s.port) }
+
+// Empty returns the URL of an empty schema. It goes with the server.
+func (s *Server) Empty(t *testing.T) string {
+	t.Helper()
+	return schema(t, s.URL(), "t_"+strings.ToLower(rand.Text()))
 }
 
 // Down stops the server as an operator would who does not wait for clients.
@@ -75,7 +110,7 @@ func (s *Server) Up(t *testing.T) {
 }
 
 // launch makes a cluster and starts a server on it.
-func launch() (*Server, error) {
+func launch(port string) (*Server, error) {
 	bin, err := programs()
 	if err != nil {
 		return nil, err
@@ -84,7 +119,7 @@ func launch() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, dir: dir, attr: &syscall.SysProcAttr{Setpgid: true}}
+	s := &Server{bin: bin, dir: dir, port: port, attr: &syscall.SysProcAttr{Setpgid: true}}
 	if err := errors.Join(s.disown(), s.initialise()); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -116,11 +151,15 @@ func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
 func (s *Server) begin() error {
 	args := []string{"-c", watchdog, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.dir}
-	for _, setting := range []string{
-		"listen_addresses=", "fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB",
+	listen := []string{"listen_addresses="}
+	if s.port != "" {
+		listen = []string{"listen_addresses=127.0.0.1", "port=" + s.port}
+	}
+	for _, setting := range append(listen,
+		"fsync=off", "full_page_writes=off", "max_connections=200", "shared_buffers=64MB",
 		"logging_collector=off", "log_min_messages=fatal", "autovacuum=off",
 		"wal_level=minimal", "max_wal_senders=0", "checkpoint_timeout=1h", "wal_init_zero=off",
-	} {
+	) {
 		args = append(args, "-c", setting)
 	}
 	c := s.command("/bin/sh", args...)
