@@ -14,6 +14,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"perch/adapters/xhttp/xsim"
+	"perch/cmd/internal/config"
 	"perch/ports/conformance"
 	"perch/ports/conformance/pgtest"
 )
@@ -131,7 +132,8 @@ func survives(t *testing.T, direct, at string, lasts time.Duration, begin func(*
 	x := xsim.New(xsim.Options{})
 	set(t, x, `{"windows":false}`)
 	atX, _ := serveX(t, x)
-	cfg := settings(t, environment{"postgres", func(testing.TB, string) string { return at }}, atX)
+	keep := func(_ testing.TB, _ string, cfg *config.Config) { cfg.Store = at }
+	cfg := settings(t, environment{"postgres", keep}, atX)
 	h := open(t, cfg)
 	app := h.register(t, pageA, "")
 	ids := make([]string, troubled)

@@ -16,6 +16,7 @@ import (
 	"perch/adapters/journal"
 	"perch/adapters/keyring"
 	"perch/adapters/sqlstore"
+	"perch/cmd/internal/config"
 	"perch/domain/client"
 	"perch/domain/oauth"
 	"perch/domain/secret"
@@ -49,7 +50,7 @@ const scaleRounds = 9
 // are many: an access, a place on a page, a refresh but for X, and sealing anew.
 // The last number of a line is the dearest size over the cheapest, 1.0 is flat.
 func BenchmarkScale(b *testing.B) {
-	for _, e := range environments()[1:] {
+	for _, e := range environments()[1:3] {
 		b.Run(e.name, func(b *testing.B) {
 			sizes := scaleSizes(b)
 			piles := make([]*pile, len(sizes))
@@ -220,8 +221,9 @@ const scaleApp = client.AppID("app_scale")
 func load(b *testing.B, e environment, n int) *pile {
 	b.Helper()
 	dir := b.TempDir()
-	at := e.store(b, dir)
-	s, err := sqlstore.Open(b.Context(), at)
+	var cfg config.Config
+	e.keep(b, dir, &cfg)
+	s, err := sqlstore.Open(b.Context(), cfg.Store)
 	if err != nil {
 		b.Fatal(err)
 	}
