@@ -37,6 +37,9 @@ func TestColumnsAreTextAndWholeNumbers(t *testing.T) {
 	})
 }
 
+// rooms are the lines about where rows are put. They are no business of columns.
+func rooms() []string { return []string{"ALTER TABLE grants SET (fillfactor = 70);", "SELECT 1;"} }
+
 func TestEachDatabaseHasTheSameColumns(t *testing.T) {
 	words := func(s Schema) []string {
 		steps, err := s.steps()
@@ -50,7 +53,7 @@ func TestEachDatabaseHasTheSameColumns(t *testing.T) {
 			tables, _, _ = strings.Cut(tables, "\nCREATE TRIGGER")
 			text := strings.ReplaceAll(tables, `COLLATE "C"`, "")
 			for line := range strings.Lines(text) {
-				if !strings.HasPrefix(line, "--") {
+				if !strings.HasPrefix(line, "--") && !slices.Contains(rooms(), strings.TrimSpace(line)) {
 					all = append(all, strings.Fields(line)...)
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -11,6 +12,8 @@ import (
 
 	"perch/adapters/sqlstore"
 	"perch/domain/fault"
+	"perch/domain/oauth"
+	"perch/domain/secret"
 	"perch/migrations"
 	"perch/ports/conformance"
 	"perch/ports/conformance/pgtest"
@@ -138,5 +141,40 @@ func TestPostgresqlIsAnotherNameForIt(t *testing.T) {
 	}
 	if pending, err := migrations.Postgres().Pending(t.Context(), s.DB()); err != nil || len(pending) > 0 {
 		t.Errorf("pending: %v, %v", pending, err)
+	}
+}
+
+// A refresh writes the grant and no index, however many grants there are.
+func TestRefreshesLeaveTheIndexesAlone(t *testing.T) {
+	s := postgres().fresh(t)
+	const grants, each = 800, 8 // so that few of one page are refreshed
+	all := make([]oauth.Grant, grants)
+	for i := range all {
+		g, err := grant(fmt.Sprint("g", i)), error(nil)
+		g.Scopes, g.Access = oauth.Everything, secret.Box(strings.Repeat("box", 150))
+		if all[i], err = s.Vault().Create(t.Context(), g); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := 0; i < grants; i += each {
+		if _, err := s.Vault().Swap(t.Context(), all[i], all[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var written, spared int
+	for end := time.Now().Add(20 * time.Second); written < grants/each; time.Sleep(100 * time.Millisecond) {
+		const counts = `SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relid = 'grants'::regclass`
+		if _, err := s.DB().ExecContext(t.Context(), "SELECT pg_stat_force_next_flush()"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.DB().QueryRowContext(t.Context(), counts).Scan(&written, &spared); err != nil {
+			t.Fatal(err)
+		}
+		if time.Now().After(end) {
+			t.Fatalf("the server has counted %d writes", written)
+		}
+	}
+	if spared < written*9/10 {
+		t.Errorf("of %d writes only %d spared the indexes", written, spared)
 	}
 }

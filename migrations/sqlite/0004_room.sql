@@ -1,0 +1,2 @@
+-- SQLite writes a changed row where it was; there is nothing to do.
+SELECT 1;
