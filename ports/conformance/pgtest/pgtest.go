@@ -19,7 +19,9 @@ import (
 const backend = "postgres"
 
 // shared is the server of this test binary. Its watchdog outlives the tests.
-var shared = sync.OnceValues(func() (*Server, error) { return launch("") }) //nolint:gochecknoglobals // one server for all tests of a binary
+var shared = sync.OnceValues(onSocket) //nolint:gochecknoglobals // one server for all tests of a binary
+
+func onSocket() (*Server, error) { return launch("") }
 
 // URL returns the URL of an empty schema that goes when the test ends. Where
 // there is no PostgreSQL the test counts as one of an absent backend.
