@@ -26,15 +26,19 @@ func (c *Clock) Now() time.Time {
 	return c.own().Add(time.Duration(c.off.Load())).UTC().Truncate(time.Microsecond)
 }
 
-// Look looks at the store's clock. It is right to half of the time that takes.
+// Look looks at the store's clock, which tells the time to half of what that
+// takes. What is known already stays if it is as likely: a clock that turned back
+// a little at each look would call what has just ended not ended yet.
 func (c *Clock) Look(ctx context.Context) error {
 	before := c.own()
 	now, err := c.store.Now(ctx)
 	if err != nil {
 		return err
 	}
-	halfway := before.Add(c.own().Sub(before) / 2)
-	c.off.Store(int64(now.Sub(halfway)))
+	half := c.own().Sub(before) / 2
+	if off := now.Sub(before.Add(half)); (off - c.Off()).Abs() > half {
+		c.off.Store(int64(off))
+	}
 	return nil
 }
 

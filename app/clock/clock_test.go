@@ -45,6 +45,28 @@ func TestReplicasWithWrongClocksAgree(t *testing.T) {
 	})
 }
 
+func TestALookThatTellsNothingNewChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.Open()
+		defer func() { _ = store.Close() }()
+		c := clock.New(late{store}, time.Now)
+		for last := c.Now(); time.Since(last) < time.Minute; {
+			if err := c.Look(t.Context()); err != nil || c.Off() != 0 {
+				t.Fatalf("a clock that was right is off by %v: %v", c.Off(), err)
+			}
+		}
+	})
+}
+
+// late is a clock whose answer takes all of its time on the way back.
+type late struct{ ports.Clock }
+
+func (l late) Now(ctx context.Context) (time.Time, error) {
+	now, err := l.Clock.Now(ctx)
+	time.Sleep(4 * time.Second)
+	return now, err
+}
+
 func TestALookThatFailsChangesNothing(t *testing.T) {
 	store := memory.Open()
 	defer func() { _ = store.Close() }()

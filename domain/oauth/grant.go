@@ -175,9 +175,10 @@ func (g Grant) Release() Grant {
 	return g
 }
 
-// Stale marks the access token as no longer accepted by X.
+// Stale marks the access token as no longer accepted by X. It has run out some
+// time ago, for others whose clocks are a little behind ours.
 func (g Grant) Stale(now time.Time) Grant {
-	g.Expires, g.Updated = now, now
+	g.Expires, g.Updated = now.Add(-Margin), now
 	return g
 }
 
