@@ -61,7 +61,7 @@ func aged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text = regexp.MustCompile(`2[^"]*T[^"]*Z`).ReplaceAllFunc(text, func(b []byte) []byte {
+	text = regexp.MustCompile(`2\d{3}-\d\d-\d\dT[0-9:.]+Z`).ReplaceAllFunc(text, func(b []byte) []byte {
 		at, err := time.Parse(time.RFC3339Nano, string(b))
 		if err != nil {
 			t.Fatal(err)
