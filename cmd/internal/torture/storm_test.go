@@ -150,7 +150,12 @@ func (r *run) families(user string) []string {
 func (r *run) kill() (killed int) {
 	said := time.Now()
 	for killed < *kills {
-		time.Sleep(time.Duration(r.dice.IntN(300)) * time.Millisecond)
+		before := r.refreshes()
+		for range 100 { // on a busy machine it takes a while until there is a storm
+			if time.Sleep(time.Duration(r.dice.IntN(300)) * time.Millisecond); r.refreshes() > before {
+				break
+			}
+		}
 		one := r.replicas[r.dice.IntN(len(r.replicas))]
 		one.kill()
 		killed++
