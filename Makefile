@@ -37,7 +37,7 @@ fmt: ## format the code
 generate: ## write what is generated again
 	go tool wire gen ./cmd/internal/wiring
 
-bench: ## run the benchmarks
+bench: ## run the benchmarks; PERCH_BENCH_GRANTS=1000000 adds that many grants
 	go test -run - -bench . -benchmem ./...
 
 torture: ## kill replicas KILLS times in each of four setups, and count what was lost; SEED repeats a run
