@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"strings"
 	"time"
 
 	"perch/domain/audit"
@@ -203,7 +202,7 @@ func (s *Service) keepOnce(ctx context.Context, g oauth.Grant, tokens ports.Toke
 func (s *Service) create(
 	ctx context.Context, g oauth.Grant, tokens ports.Tokens, now time.Time,
 ) (oauth.Grant, error) {
-	g.ID, g.Created = oauth.GrantID("grant_"+strings.ToLower(rand.Text())), now
+	g.ID, g.Created = oauth.NewGrantID(now, rand.Text()), now
 	pair, err := s.seal(ctx, g, tokens, now)
 	if err != nil {
 		return oauth.Grant{}, err

@@ -3,6 +3,8 @@
 package oauth
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"perch/domain/client"
@@ -14,6 +16,13 @@ import (
 
 // GrantID names a grant.
 type GrantID string
+
+// NewGrantID returns an ID for a grant made at now, from random text. IDs begin
+// with the time, so that grants that are listed together lie together: lists cost
+// the same however many grants there are.
+func NewGrantID(now time.Time, random string) GrantID {
+	return GrantID(fmt.Sprintf("grant_%011x%s", now.UnixMilli(), strings.ToLower(random)))
+}
 
 // State says how far a grant can be relied on.
 type State string

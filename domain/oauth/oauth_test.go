@@ -147,3 +147,17 @@ func TestScopes(t *testing.T) {
 		t.Errorf("the list of all scopes is not in order: %v", err)
 	}
 }
+
+func TestGrantIDsSortByTime(t *testing.T) {
+	last := oauth.NewGrantID(time.UnixMilli(0), "ZZ")
+	for _, at := range []time.Time{noon, noon.Add(time.Millisecond), noon.Add(time.Hour), noon.AddDate(400, 0, 0)} {
+		id := oauth.NewGrantID(at, "AA")
+		if id <= last || len(id) != len(last) {
+			t.Errorf("%s does not come after %s", id, last)
+		}
+		last = id
+	}
+	if a, b := oauth.NewGrantID(noon, "AA"), oauth.NewGrantID(noon, "AB"); a == b {
+		t.Error("two grants of one moment have one ID")
+	}
+}

@@ -299,7 +299,7 @@ func (p *pile) fill(db *sql.DB, dollars bool) error {
 // row is a new grant, with tokens as long as those of X.
 func (p *pile) row() ([]any, error) {
 	g := oauth.Grant{
-		ID: oauth.GrantID("grant_" + strings.ToLower(rand.Text())), App: scaleApp, XApp: "default",
+		ID: oauth.NewGrantID(time.UnixMilli(int64(len(p.ids))), rand.Text()), App: scaleApp, XApp: "default",
 		User: user.User{ID: user.ID(strconv.Itoa(len(p.ids)))}, Scopes: oauth.Everything, State: oauth.Active,
 	}
 	if len(p.ids)%2 == 1 {
