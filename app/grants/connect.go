@@ -162,11 +162,11 @@ func denied(reason string) error {
 // keep stores the user's grant, in place of an earlier one if there is one. It
 // does not give up while the store is away and there is time.
 func (s *Service) keep(ctx context.Context, g oauth.Grant, tokens ports.Tokens) (oauth.Grant, error) {
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+	for pause := newPause(); ; {
 		kept, err := s.keepOnce(ctx, g, tokens)
 		switch {
 		case errors.Is(err, fault.Unavailable):
-			if !sleep(ctx, wait) {
+			if !pause(ctx) {
 				return oauth.Grant{}, err
 			}
 		case !errors.Is(err, fault.Conflict):

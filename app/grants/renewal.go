@@ -52,7 +52,7 @@ func over(err error) bool { return errors.Is(err, errOver) }
 // writes: what is stored is worthless until then. Only a new consent or a
 // revocation stands before it. stored is the grant as it was last seen.
 func (s *Service) commit(ctx context.Context, stored oauth.Grant, r ports.Renewal) (oauth.Grant, error) {
-	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+	for pause := newPause(); ; {
 		if next, err := s.known(ctx, stored, r); next.ID != "" || err != nil {
 			return next, err
 		}
@@ -60,19 +60,32 @@ func (s *Service) commit(ctx context.Context, stored oauth.Grant, r ports.Renewa
 		if err == nil {
 			return next, nil
 		}
-		if !errors.Is(err, fault.Conflict) && !sleep(ctx, wait) {
+		if !errors.Is(err, fault.Conflict) && !pause(ctx) {
 			return oauth.Grant{}, err
 		}
-		for ; ; wait = min(2*wait, time.Second) {
-			current, err := s.vault.Get(ctx, r.Grant)
-			if err == nil {
-				stored = current
-				break
-			}
-			if !errors.Is(err, fault.Unavailable) || !sleep(ctx, wait) {
-				return oauth.Grant{}, err
-			}
+		if stored, err = s.seen(ctx, r.Grant, pause); err != nil {
+			return oauth.Grant{}, err
 		}
+	}
+}
+
+// seen reads the grant, and waits for a store that is away.
+func (s *Service) seen(ctx context.Context, id oauth.GrantID, pause func(context.Context) bool) (oauth.Grant, error) {
+	for {
+		g, err := s.vault.Get(ctx, id)
+		if !errors.Is(err, fault.Unavailable) || !pause(ctx) {
+			return g, err
+		}
+	}
+}
+
+// newPause returns what waits longer each time, up to a second, and reports
+// whether the time passed before the context ended.
+func newPause() func(context.Context) bool {
+	wait := 5 * time.Millisecond
+	return func(ctx context.Context) bool {
+		wait = min(2*wait, time.Second)
+		return sleep(ctx, wait)
 	}
 }
 
@@ -105,7 +118,8 @@ func (s *Service) Replay(ctx context.Context) (brought, stay int, err error) {
 		began := time.Now()
 		taken, err := s.replay(ctx, r)
 		if taken || err != nil {
-			s.observe(ctx, "grant.replay", r.App, oauth.Grant{ID: r.Grant, XApp: r.XApp, User: user.User{ID: r.User}}, began, err)
+			g := oauth.Grant{ID: r.Grant, XApp: r.XApp, User: user.User{ID: r.User}}
+			s.observe(ctx, "grant.replay", r.App, g, began, err)
 		}
 		switch {
 		case errors.Is(err, fault.Unavailable):
@@ -123,8 +137,8 @@ func (s *Service) Replay(ctx context.Context) (brought, stay int, err error) {
 func (s *Service) replay(ctx context.Context, r ports.Renewal) (bool, error) {
 	stored, err := s.vault.Get(ctx, r.Grant)
 	if errors.Is(err, fault.NotFound) {
-		return false, fault.New(fault.NotFound, "the journal has tokens of a grant that is not in this vault; they are kept. "+
-			"Point PERCH_VAULT at the vault they belong to, or remove the file from the journal").Because(err)
+		return false, fault.New(fault.NotFound, "the journal has tokens of a grant that is not in this vault; they are "+
+			"kept. Point PERCH_VAULT at the vault they belong to, or remove the file from the journal").Because(err)
 	}
 	if err != nil {
 		return false, err

@@ -18,8 +18,7 @@ import (
 type GrantID string
 
 // NewGrantID returns an ID for a grant made at now, from random text. IDs begin
-// with the time, so that grants that are listed together lie together: lists cost
-// the same however many grants there are.
+// with the time, so that grants which are listed together lie together.
 func NewGrantID(now time.Time, random string) GrantID {
 	return GrantID(fmt.Sprintf("grant_%011x%s", now.UnixMilli(), strings.ToLower(random)))
 }
