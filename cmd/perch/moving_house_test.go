@@ -16,6 +16,7 @@ import (
 	"perch/adapters/keyring"
 	"perch/adapters/sqlstore"
 	"perch/cmd/internal/config"
+	"perch/cmd/internal/wiring"
 	"perch/domain/apikey"
 	"perch/domain/client"
 	"perch/domain/oauth"
@@ -24,6 +25,7 @@ import (
 	"perch/domain/xapp"
 	"perch/ports"
 	"perch/ports/conformance/pgtest"
+	"perch/ports/conformance/workerd"
 )
 
 // marked is in every secret that moves, and may be seen nowhere.
@@ -41,6 +43,10 @@ func kinds() map[string]func(*testing.T) (url string, more []string) {
 	return map[string]func(*testing.T) (string, []string){
 		"sqlite":   func(t *testing.T) (string, []string) { return "sqlite:" + filepath.Join(t.TempDir(), "perch.db"), nil },
 		"postgres": func(t *testing.T) (string, []string) { return pgtest.URL(t), nil },
+		"d1": func(t *testing.T) (string, []string) {
+			p := workerd.D1(t)
+			return "d1:" + p.Account + "/" + p.ID, []string{"PERCH_CLOUDFLARE_URL=" + p.URL, "PERCH_CLOUDFLARE_TOKEN=" + p.Token}
+		},
 	}
 }
 
@@ -75,7 +81,16 @@ func (s stop) opened(t *testing.T) (*sqlstore.Store, ports.Keyring) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := sqlstore.Open(t.Context(), s.url)
+	var cfg config.Config
+	for _, line := range s.more {
+		switch name, value, _ := strings.Cut(line, "="); name {
+		case "PERCH_CLOUDFLARE_URL":
+			cfg.Cloudflare.URL = value
+		case "PERCH_CLOUDFLARE_TOKEN":
+			cfg.Cloudflare.Token = secret.New(value)
+		}
+	}
+	store, err := wiring.OpenSQL(t.Context(), cfg, s.url)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,20 +21,25 @@ import (
 	"perch/ports"
 )
 
-// onTheWay is how many grants journeys take along.
-func onTheWay() int {
-	if testing.Short() {
+var travellers = flag.Int("travellers", 10_000, "how many grants move from store to store")
+
+// onTheWay is how many grants a journey takes along. D1 takes one call after the
+// other, so fewer go there unless a number is given.
+func onTheWay(journey []string) int {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "travellers" })
+	if !given && (testing.Short() || slices.Contains(journey, "d1")) {
 		return 500
 	}
-	return 10_000
+	return *travellers
 }
 
 // Each journey ends in what it began with, under other keys at each stop.
 func TestGrantsMoveBetweenStores(t *testing.T) {
-	for _, journey := range [][]string{{"sqlite", "postgres", "sqlite"}} {
+	for _, journey := range [][]string{{"sqlite", "postgres", "sqlite"}, {"sqlite", "postgres", "d1", "sqlite"}} {
 		t.Run(strings.Join(journey, "-"), func(t *testing.T) {
 			from := stopAt(t, journey[0])
-			n := onTheWay()
+			n := onTheWay(journey)
 			from.settle(t, n)
 			start := from.holds(t)
 			if len(start.Grants) != n {
