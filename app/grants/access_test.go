@@ -159,8 +159,9 @@ func TestAnAccessTokenThatStillWorksIsServedWhileRefreshingFails(t *testing.T) {
 
 func TestRefreshedTokensSurviveAStoreThatFails(t *testing.T) {
 	for name, fail := range map[string]func(*house){
-		"before the write is kept": func(h *house) { h.vault.FailBefore(2) },
-		"after the write is kept":  func(h *house) { h.vault.FailAfter(2) },
+		"after the lease is kept": func(h *house) { h.vault.FailAfter(1) },
+		"before the pair is kept": func(h *house) { h.vault.FailBefore(2) },
+		"after the pair is kept":  func(h *house) { h.vault.FailAfter(2) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)

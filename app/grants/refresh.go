@@ -48,12 +48,13 @@ func (s *Service) renewed(ctx context.Context, g oauth.Grant) (oauth.Grant, erro
 	if err != nil {
 		return oauth.Grant{}, err
 	}
-	if leased, err = s.vault.Swap(ctx, g, leased); err != nil {
-		return oauth.Grant{}, err
-	}
-	// From here on the client may leave, but the tokens must not be lost.
+	// From here on the client may leave: a lease must not be left behind, and what
+	// X gives must not be lost.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaseTTL)
 	defer cancel()
+	if leased, err = s.lease(ctx, g, leased); err != nil {
+		return oauth.Grant{}, err
+	}
 	if g.Unsettled() {
 		if leased, err = s.watch(ctx, leased); err != nil {
 			return oauth.Grant{}, err
@@ -61,6 +62,18 @@ func (s *Service) renewed(ctx context.Context, g oauth.Grant) (oauth.Grant, erro
 	}
 	leased, trial, err = s.refresh(ctx, leased, began)
 	return leased, err
+}
+
+// lease stores a lease. If the store's answer is lost the lease may be there.
+func (s *Service) lease(ctx context.Context, g, leased oauth.Grant) (oauth.Grant, error) {
+	stored, err := s.vault.Swap(ctx, g, leased)
+	if !errors.Is(err, fault.Unavailable) {
+		return stored, err
+	}
+	if now, readErr := s.vault.Get(ctx, g.ID); readErr == nil && now.Lease.Holder == leased.Lease.Holder {
+		return now, nil
+	}
+	return oauth.Grant{}, err
 }
 
 // watch waits whether the attempt before ours comes to an end after all.

@@ -2,6 +2,7 @@ package wiring
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 // sooner after its return than others take the grants over.
 const (
 	keepEvery  = time.Second
+	keepFirst  = 20 * time.Second // before anybody is served
 	clockEvery = time.Minute
 	offFrom    = 5 * time.Second // a clock that is off by so much is worth a word
 )
@@ -40,15 +42,13 @@ type keeper struct {
 	stay   int // renewals that the vault cannot take, as last told
 }
 
-// newKeeper starts a keeper once it has brought what an earlier process left; it
-// ends with the clean-up.
-func newKeeper(
-	ctx context.Context, g *grants.Service, c *clock.Clock, log *slog.Logger,
-) (*keeper, func(), error) {
+// newKeeper starts a keeper once it has brought what an earlier process left, or
+// has tried for a while; it ends with the clean-up.
+func newKeeper(ctx context.Context, g *grants.Service, c *clock.Clock, log *slog.Logger) (*keeper, func()) {
 	k := &keeper{grants: g, clock: c, log: log}
-	if err := k.keep(ctx); err != nil {
-		return nil, nil, err
-	}
+	first, enough := context.WithTimeout(ctx, keepFirst)
+	k.keep(first)
+	enough()
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -60,16 +60,20 @@ func newKeeper(
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-			}
-			if err := k.keep(ctx); err != nil && ctx.Err() == nil {
-				k.log.Warn("the store does not answer; it is asked again in a second", "error", err)
+				k.keep(ctx)
 			}
 		}
 	}()
-	return k, func() { cancel(); <-done }, nil
+	return k, func() { cancel(); <-done }
 }
 
-func (k *keeper) keep(ctx context.Context) error {
+func (k *keeper) keep(ctx context.Context) {
+	if err := k.tend(ctx); err != nil && !errors.Is(ctx.Err(), context.Canceled) {
+		k.log.Warn("the store does not answer; it is asked again in a second", "error", err)
+	}
+}
+
+func (k *keeper) tend(ctx context.Context) error {
 	if time.Since(k.looked) >= clockEvery {
 		if err := k.clock.Look(ctx); err != nil {
 			return err

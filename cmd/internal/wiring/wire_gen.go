@@ -72,12 +72,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	}
 	wiringDoors := newDoors(cfg, v, services, log)
 	wiringTidier, cleanup2 := newTidier(ctx, stores, clock, log)
-	wiringKeeper, cleanup3, err := newKeeper(ctx, grantsService, clock, log)
-	if err != nil {
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
+	wiringKeeper, cleanup3 := newKeeper(ctx, grantsService, clock, log)
 	house := newHouse(wiringDoors, services, gateway, wiringTidier, wiringKeeper)
 	return house, func() {
 		cleanup3()
