@@ -19,7 +19,7 @@ func (r *run) torture() tally {
 	defer cancel()
 	var storm sync.WaitGroup
 	for i := range 16 {
-		storm.Go(func() { r.call(ctx, rand.New(rand.NewPCG(r.seed, uint64(i)))) }) //nolint:gosec // as the seed wants
+		storm.Go(func() { r.call(ctx, rand.New(rand.NewPCG(r.seed, uint64(i)))) })
 	}
 	for _, task := range []func(context.Context){r.expire, r.timePasses, r.heal, r.leave} {
 		storm.Go(func() { task(ctx) })

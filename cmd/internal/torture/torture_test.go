@@ -59,7 +59,7 @@ func (y tally) line(seed uint64) string {
 
 func TestTorture(t *testing.T) {
 	if *seed == 0 {
-		*seed = uint64(time.Now().UnixNano()) % 1e9 //nolint:gosec // any number will do
+		*seed = uint64(time.Now().UnixNano()) % 1e9
 	}
 	binary := built(t)
 	var mu sync.Mutex
@@ -70,7 +70,7 @@ func TestTorture(t *testing.T) {
 				if *kills <= few {
 					t.Parallel() // they mostly wait for leases to run out
 				}
-				one := tortured(t, s, binary, *seed+uint64(i)) //nolint:gosec // a small number
+				one := tortured(t, s, binary, *seed+uint64(i))
 				mu.Lock()
 				defer mu.Unlock()
 				total.add(one)
