@@ -1,41 +1,28 @@
 package pgtest
 
 import (
-	"context"
 	"crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"perch/ports/conformance"
+	"perch/ports/conformance/leash"
 )
-
-// patience is how long a server may take to start.
-const patience = 30 * time.Second
-
-// watchdog runs a server until its standard input ends, as it does when the
-// process that started it has gone in whatever way. Unless it was told to keep
-// the server's files, it removes them.
-const watchdog = `"$@" & p=$!; said=$(cat); kill -INT "$p"; wait "$p"; [ "$said" = keep ] || rm -rf "$DIR"`
 
 // A Server is a PostgreSQL that can be stopped and started. It listens on a
 // socket in a folder of its own and does not wait for the disk.
 type Server struct {
-	bin, dir string
-	port     string // on loopback, too; empty: on the socket alone
-	attr     *syscall.SysProcAttr
-	running  *exec.Cmd
-	leash    io.WriteCloser // the server ends when this does
+	*leash.Server
+	bin  string
+	port string // on loopback, too; empty: on the socket alone
 }
 
 // Start returns a server for this test alone, which is gone when the test ends.
@@ -68,7 +55,7 @@ func start(t *testing.T, port string) *Server {
 		conformance.Absent(t, backend+"-restart", err.Error())
 	}
 	t.Cleanup(func() {
-		if err := s.end(""); err != nil {
+		if err := s.End(false); err != nil {
 			t.Error(err)
 		}
 	})
@@ -77,7 +64,7 @@ func start(t *testing.T, port string) *Server {
 
 // URL returns where the server is.
 func (s *Server) URL() string {
-	q := url.Values{"host": {s.dir}, "user": {"perch"}, "sslmode": {"disable"}}
+	q := url.Values{"host": {s.Dir}, "user": {"perch"}, "sslmode": {"disable"}}
 	if s.port != "" {
 		q.Set("port", s.port) // names the socket
 	}
@@ -96,7 +83,7 @@ func (s *Server) Empty(t *testing.T) string {
 // Down stops the server as an operator would who does not wait for clients.
 func (s *Server) Down(t *testing.T) {
 	t.Helper()
-	if err := s.end("keep"); err != nil {
+	if err := s.End(true); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -115,31 +102,23 @@ func launch(port string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := os.MkdirTemp("", "perch-pg-") // short, as paths of sockets must be
+	l, err := leash.New("pg", "INT")
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, dir: dir, port: port, attr: &syscall.SysProcAttr{Setpgid: true}}
-	if err := errors.Join(s.disown(), s.initialise()); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	if err := s.begin(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	s := &Server{Server: l, bin: bin, port: port}
+	for _, step := range []func() error{s.disown, s.initialise, s.begin} {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, os.RemoveAll(s.Dir))
+		}
 	}
 	return s, nil
-}
-
-func (s *Server) command(name string, args ...string) *exec.Cmd {
-	c := exec.CommandContext(context.Background(), name, args...) // #nosec G204 -- programs of PostgreSQL
-	c.Dir, c.SysProcAttr = s.dir, s.attr
-	c.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=/usr/bin:/bin", "HOME=" + s.dir, "DIR=" + s.dir}
-	return c
 }
 
 // initialise makes the cluster. Its texts sort as people expect and not as
 // bytes do, so that a column which must sort by bytes has to say so.
 func (s *Server) initialise() error {
-	out, err := s.command(filepath.Join(s.bin, "initdb"), "-D", s.data(), "-U", "perch", "--auth=trust", "--no-sync",
+	out, err := s.Command(filepath.Join(s.bin, "initdb"), "-D", s.data(), "-U", "perch", "--auth=trust", "--no-sync",
 		"-E", "UTF8", "--locale=C", "--locale-provider=icu", "--icu-locale=en-US").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
@@ -147,10 +126,10 @@ func (s *Server) initialise() error {
 	return nil
 }
 
-func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+func (s *Server) data() string { return filepath.Join(s.Dir, "data") }
 
 func (s *Server) begin() error {
-	args := []string{"-c", watchdog, "sh", filepath.Join(s.bin, "postgres"), "-D", s.data(), "-k", s.dir}
+	args := []string{"-D", s.data(), "-k", s.Dir}
 	listen := []string{"listen_addresses="}
 	if s.port != "" {
 		listen = []string{"listen_addresses=127.0.0.1", "port=" + s.port}
@@ -162,45 +141,12 @@ func (s *Server) begin() error {
 	) {
 		args = append(args, "-c", setting)
 	}
-	c := s.command("/bin/sh", args...)
-	leash, err := c.StdinPipe()
-	if err != nil {
-		return err
-	}
-	if err := c.Start(); err != nil {
-		return err
-	}
-	s.running, s.leash = c, leash
-	if err := s.await(); err != nil {
-		return errors.Join(fmt.Errorf("PostgreSQL does not start: %w", err), s.end("keep"))
-	}
-	return nil
-}
-
-// await waits until the server answers.
-func (s *Server) await() error {
 	db, err := sql.Open("pgx", s.URL())
 	if err != nil {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		if err = db.Ping(); err == nil || time.Now().After(end) {
-			return err
-		}
-	}
-}
-
-// end stops the server, if it runs, and tells its watchdog why.
-func (s *Server) end(why string) error {
-	if s.running == nil {
-		return nil
-	}
-	_, err := io.WriteString(s.leash, why)
-	err = errors.Join(err, s.leash.Close())
-	_ = s.running.Wait() // whatever the server's last word was
-	s.running = nil
-	return err
+	return s.Begin(db.Ping, filepath.Join(s.bin, "postgres"), args...)
 }
 
 // programs returns the folder that holds PostgreSQL's programs.

@@ -26,6 +26,6 @@ func (s *Server) disown() error {
 	if err := errors.Join(errUID, errGID); err != nil {
 		return err
 	}
-	s.attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-	return os.Chown(s.dir, int(uid), int(gid)) // #nosec G115 -- 32 bits each
+	s.Attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+	return os.Chown(s.Dir, int(uid), int(gid)) // #nosec G115 -- 32 bits each
 }

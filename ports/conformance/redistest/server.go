@@ -9,28 +9,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
 	"perch/ports/conformance"
+	"perch/ports/conformance/leash"
 )
-
-// patience is how long a server may take to start.
-const patience = 30 * time.Second
-
-// watchdog runs a server until its standard input ends, as it does when the
-// process that started it has gone in whatever way. Unless it was told to keep
-// the server's files, it removes them.
-const watchdog = `"$@" & p=$!; said=$(cat); kill -TERM "$p"; wait "$p"; [ "$said" = keep ] || rm -rf "$DIR"`
 
 // A Server is a Redis that can be stopped and started. It listens on a socket in
 // a folder of its own and does not wait for the disk.
 type Server struct {
-	program, dir string
-	settings     []string
-	running      *exec.Cmd
-	leash        io.WriteCloser // the server ends when this does
+	*leash.Server
+	program  string
+	settings []string
 }
 
 // Start returns a server for this test alone, which is gone when the test ends;
@@ -43,7 +34,7 @@ func Start(t *testing.T, settings ...string) *Server {
 		conformance.Absent(t, backend+"-restart", err.Error())
 	}
 	t.Cleanup(func() {
-		if err := s.end(""); err != nil {
+		if err := s.End(false); err != nil {
 			t.Error(err)
 		}
 	})
@@ -53,12 +44,12 @@ func Start(t *testing.T, settings ...string) *Server {
 // URL returns where the server is.
 func (s *Server) URL() string { return "unix://" + s.socket() }
 
-func (s *Server) socket() string { return filepath.Join(s.dir, "redis.sock") }
+func (s *Server) socket() string { return filepath.Join(s.Dir, "redis.sock") }
 
 // Down stops the server as an operator would.
 func (s *Server) Down(t *testing.T) {
 	t.Helper()
-	if err := s.end("keep"); err != nil {
+	if err := s.End(true); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -74,7 +65,7 @@ func (s *Server) Up(t *testing.T) {
 // Forget removes what a stopped server has on its disk.
 func (s *Server) Forget(t *testing.T) {
 	t.Helper()
-	if err := os.RemoveAll(filepath.Join(s.dir, "appendonlydir")); err != nil {
+	if err := os.RemoveAll(filepath.Join(s.Dir, "appendonlydir")); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -86,46 +77,22 @@ func launch(settings ...string) (*Server, error) {
 			return nil, errors.New("neither redis-server nor valkey-server is installed, and TEST_REDIS_URL is not set")
 		}
 	}
-	dir, err := os.MkdirTemp("", "perch-redis-") // short, as paths of sockets must be
+	l, err := leash.New("redis", "TERM")
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{program: program, dir: dir, settings: settings}
+	s := &Server{Server: l, program: program, settings: settings}
 	if err := s.begin(); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, errors.Join(err, os.RemoveAll(s.Dir))
 	}
 	return s, nil
 }
 
 func (s *Server) begin() error {
-	args := append([]string{
-		"-c", watchdog, "sh", s.program, "--port", "0", "--unixsocket", s.socket(), "--dir", s.dir,
+	return s.Begin(s.ping, s.program, append([]string{
+		"--port", "0", "--unixsocket", s.socket(), "--dir", s.Dir,
 		"--appendonly", "yes", "--appendfsync", "no", "--save", "", "--maxmemory", "0", "--loglevel", "warning",
-	}, s.settings...)
-	c := exec.CommandContext(context.Background(), "/bin/sh", args...) // #nosec G204 -- the program of Redis
-	c.Dir, c.SysProcAttr = s.dir, &syscall.SysProcAttr{Setpgid: true}
-	c.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=/usr/bin:/bin", "HOME=" + s.dir, "DIR=" + s.dir}
-	leash, err := c.StdinPipe()
-	if err != nil {
-		return err
-	}
-	if err := c.Start(); err != nil {
-		return err
-	}
-	s.running, s.leash = c, leash
-	if err := s.await(); err != nil {
-		return errors.Join(fmt.Errorf("redis does not start: %w", err), s.end("keep"))
-	}
-	return nil
-}
-
-// await waits until the server answers.
-func (s *Server) await() error {
-	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
-		if err := s.ping(); err == nil || time.Now().After(end) {
-			return err
-		}
-	}
+	}, s.settings...)...)
 }
 
 func (s *Server) ping() error {
@@ -148,16 +115,4 @@ func (s *Server) ping() error {
 		return fmt.Errorf("it answers %q", reply)
 	}
 	return nil
-}
-
-// end stops the server, if it runs, and tells its watchdog why.
-func (s *Server) end(why string) error {
-	if s.running == nil {
-		return nil
-	}
-	_, err := io.WriteString(s.leash, why)
-	err = errors.Join(err, s.leash.Close())
-	_ = s.running.Wait() // whatever the server's last word was
-	s.running = nil
-	return err
 }
