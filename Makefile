@@ -41,8 +41,8 @@ bench: ## run the benchmarks; PERCH_BENCH_GRANTS=1000000 adds that many grants
 	go test -run - -bench . -benchmem ./...
 
 torture: ## kill replicas KILLS times in each of four setups, and count what was lost; SEED repeats a run
-	@go test -count=1 -timeout 4h ./cmd/internal/torture -args -kills=$(KILLS) -seed=$(SEED) -summary=$(CURDIR)/.cache/torture; \
-		status=$$?; tail -n 1 .cache/torture; exit $$status
+	@go test -c -o .cache/torture.test ./cmd/internal/torture && { .cache/torture.test -test.run TestTorture -test.timeout 9h \
+		-kills=$(KILLS) -seed=$(SEED) -summary=.cache/torture; status=$$?; tail -n 1 .cache/torture; exit $$status; }
 
 races: ## run the tests of races twenty times under the race detector
 	go test -race -count=20 -run 'Concurrent|AtOnce|Once|Many' ./app/... ./adapters/...

@@ -32,8 +32,8 @@ const (
 	idleConns       = 32
 )
 
-// MostBytes is how much of a reply is read unless a call says otherwise.
-const MostBytes = 16 << 20
+// mostBytes is how much of a reply is read.
+const mostBytes = 16 << 20
 
 // Config says where the API is and who asks.
 type Config struct {
@@ -97,22 +97,15 @@ type Call struct {
 	Path   string // below the account, escaped, with a slash before and the query behind
 	Type   string // of the body; empty for JSON
 	Body   []byte
-	Repeat bool  // whether the call may be sent again where a connection was lost; GET always may
-	Most   int64 // bytes of the reply; 0 for MostBytes
-}
-
-// An Answer is a reply that says the call succeeded.
-type Answer struct {
-	Header http.Header
-	Body   []byte
+	Repeat bool // whether the call may be sent again where a connection was lost; GET always may
 }
 
 // Do makes the call and returns what was answered with success, whatever it is.
 // Anything else is an *Error. A call that writes is sent once.
-func (c *Client) Do(ctx context.Context, call Call) (Answer, error) {
+func (c *Client) Do(ctx context.Context, call Call) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, call.Method, c.root+call.Path, bytes.NewReader(call.Body))
 	if err != nil {
-		return Answer{}, fmt.Errorf("a call of Cloudflare's API cannot be made: %w", err)
+		return nil, fmt.Errorf("a call of Cloudflare's API cannot be made: %w", err)
 	}
 	r.Header.Set("Authorization", "Bearer "+c.token.Reveal())
 	if len(call.Body) > 0 {
@@ -126,34 +119,30 @@ func (c *Client) Do(ctx context.Context, call Call) (Answer, error) {
 	}
 	reply, err := c.http.Do(r) // #nosec G704 -- the host is the operator's
 	if err != nil {
-		return Answer{}, c.lost(err)
+		return nil, c.lost(err)
 	}
 	defer func() { _ = reply.Body.Close() }()
-	most := call.Most
-	if most == 0 {
-		most = MostBytes
-	}
-	body, err := io.ReadAll(io.LimitReader(reply.Body, most+1))
+	body, err := io.ReadAll(io.LimitReader(reply.Body, mostBytes+1))
 	switch {
 	case reply.StatusCode/100 != 2:
-		return Answer{}, c.refused(reply, body)
+		return nil, c.refused(reply, body)
 	case err != nil:
-		return Answer{}, c.lost(err)
-	case int64(len(body)) > most:
-		return Answer{}, &Error{Status: reply.StatusCode, Say: fmt.Sprintf("the reply has more than %d bytes", most)}
+		return nil, c.lost(err)
+	case len(body) > mostBytes:
+		return nil, &Error{Status: reply.StatusCode, Say: fmt.Sprintf("the reply has more than %d bytes", mostBytes)}
 	}
-	return Answer{reply.Header, body}, nil
+	return body, nil
 }
 
 // Ask makes the call and reads the result that the reply wraps into the value,
 // and what it says about lists into about. Both may be nil.
 func (c *Client) Ask(ctx context.Context, call Call, into, about any) error {
-	a, err := c.Do(ctx, call)
+	body, err := c.Do(ctx, call)
 	if err != nil {
 		return err
 	}
 	var e envelope
-	if err := json.Unmarshal(a.Body, &e); err != nil || e.Success == nil {
+	if err := json.Unmarshal(body, &e); err != nil || e.Success == nil {
 		return unreadable(err)
 	}
 	if !*e.Success {

@@ -72,7 +72,7 @@ func TestUnusableReplies(t *testing.T) {
 		"a deep nest":          {text(200, result1(strings.Repeat("[", 1<<20))), 200, "check its URL"},
 		"more behind it":       {text(200, result1(fine)+"{}"), 200, "check its URL"},
 		"no success":           {text(200, `{"success":false,"errors":[{"code":7500,"message":"no"}]}`), 200, "code 7500"},
-		"too much":             {text(200, strings.Repeat(" ", MostBytes+1)), 200, "more than"},
+		"too much":             {text(200, strings.Repeat(" ", mostBytes+1)), 200, "more than"},
 		"without an end":       {endless, 200, "more than"},
 		"shorter than it says": {raw("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + result1(fine)), 0, "unexpected EOF"},
 		"a torn chunk":         {raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{\"succ"), 0, "unexpected EOF"},

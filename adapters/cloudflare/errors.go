@@ -12,11 +12,8 @@ import (
 	"unicode"
 )
 
-// Codes of errors that more than messages depend on.
-const (
-	CodeNoKey       = 10009 // KV has no such key
-	CodeNoNamespace = 10013
-)
+// codeNoKey says that KV has no such key.
+const codeNoKey = 10009
 
 // longestWait bounds what is believed of a Retry-After; longestSay what is kept
 // of a message.

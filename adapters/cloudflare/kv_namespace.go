@@ -54,11 +54,11 @@ func (n *namespace) remove(ctx context.Context, key string) error {
 
 // get returns a value, and whether there is one.
 func (n *namespace) get(ctx context.Context, key string) (value string, ok bool, err error) {
-	a, err := n.client.Do(ctx, Call{Method: http.MethodGet, Path: n.path("values/" + url.PathEscape(key))})
+	body, err := n.client.Do(ctx, Call{Method: http.MethodGet, Path: n.path("values/" + url.PathEscape(key))})
 	if absent(err) {
 		return "", false, n.note(nil)
 	}
-	return string(a.Body), err == nil, n.note(err)
+	return string(body), err == nil, n.note(err)
 }
 
 // page returns up to mostKeys keys that begin with prefix, in the order of their
@@ -100,7 +100,7 @@ func (n *namespace) some(ctx context.Context, keys []string) (map[string]string,
 // absent reports whether err says that KV has no such key.
 func absent(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	return ok && e.Code == CodeNoKey
+	return ok && e.Code == codeNoKey
 }
 
 // note remembers how a call ended, unless its caller ended it.

@@ -42,7 +42,7 @@ type Journal struct{ dir string }
 var _ ports.Journal = (*Journal)(nil)
 
 // Open returns the journal in the folder, which is made, for its owner's eyes
-// only, if there is none. What was reserved there and never used is cleared away.
+// only, if there is none.
 func Open(dir string) (*Journal, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fault.New(fault.Invalid, "the journal's folder %s cannot be made", dir).Because(err)
@@ -55,22 +55,7 @@ func Open(dir string) (*Journal, error) {
 	if err := j.Drop(context.Background(), probe); err != nil {
 		return nil, err
 	}
-	return j, j.sweep(time.Now().Add(-forgotten))
-}
-
-// sweep removes reservations that are older.
-func (j *Journal) sweep(before time.Time) error {
-	return j.each(func(path string) error {
-		info, err := os.Stat(path)
-		if err != nil || !info.ModTime().Before(before) {
-			return ignoreGone(err)
-		}
-		text, err := os.ReadFile(path) // #nosec G304 -- in our own folder
-		if err != nil || !reserved(text) {
-			return ignoreGone(err)
-		}
-		return ignoreGone(os.Remove(path))
-	})
+	return j, nil
 }
 
 func (j *Journal) Reserve(ctx context.Context, attempt string) error {
@@ -136,8 +121,9 @@ func (j *Journal) Pending(ctx context.Context) ([]ports.Renewal, error) {
 		}
 		if r, ok := decode(text); ok {
 			all = append(all, r)
+			return nil
 		}
-		return nil
+		return forget(path, text)
 	})
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "the journal in %s cannot be read; give its folder back to Perch", j.dir).
@@ -145,6 +131,15 @@ func (j *Journal) Pending(ctx context.Context) ([]ports.Renewal, error) {
 	}
 	slices.SortStableFunc(all, func(a, b ports.Renewal) int { return a.At.Compare(b.At) })
 	return all, nil
+}
+
+// forget removes a reservation whose attempt is long over: the process died.
+func forget(path string, text []byte) error {
+	info, err := os.Stat(path)
+	if err != nil || !reserved(text) || time.Since(info.ModTime()) < forgotten {
+		return ignoreGone(err)
+	}
+	return ignoreGone(os.Remove(path))
 }
 
 // Damaged returns how many entries are neither reservations nor renewals: what

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -44,16 +45,20 @@ func Install(ctx context.Context, staged, path string, replace bool, now time.Ti
 			return "", err
 		}
 	}
-	moved := false
-	for _, part := range append(companions(), "") {
+	replaces := err == nil
+	if err := beside(path, kept); err != nil {
+		return "", err
+	}
+	moved := replaces
+	for _, part := range companions() {
 		gone, err := aside(path+part, kept+part)
 		if err != nil {
 			return "", err
 		}
 		moved = moved || gone
 	}
-	if err := named(staged, path); err != nil {
-		return "", fmt.Errorf("%w; what was there is %s", err, kept)
+	if err := put(staged, path, replaces); err != nil {
+		return "", err
 	}
 	if !moved {
 		kept = ""
@@ -61,15 +66,54 @@ func Install(ctx context.Context, staged, path string, replace bool, now time.Ti
 	return kept, flushed(filepath.Dir(path))
 }
 
+// put gives the database its name. What it replaces goes in the same step, so
+// that there is always one.
+func put(staged, path string, replaces bool) error {
+	if replaces {
+		return os.Rename(staged, path)
+	}
+	return named(staged, path)
+}
+
+// beside gives a database that is there a second name, which it keeps.
+func beside(path, kept string) error {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if _, err := os.Lstat(kept); err == nil {
+		return fmt.Errorf("%s is there already; wait a second and try again", kept)
+	}
+	if err := os.Link(path, kept); err != nil { // some drives know no links
+		return duplicateFile(path, kept)
+	}
+	return nil
+}
+
+// duplicateFile copies a database that nobody uses.
+func duplicateFile(from, to string) error {
+	in, err := os.Open(from) // #nosec G304 -- the operator's own path
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- as above
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	if err == nil {
+		err = out.Sync()
+	}
+	return errors.Join(err, out.Close())
+}
+
 // aside renames a file, if there is one.
 func aside(from, to string) (bool, error) {
-	if _, err := os.Lstat(from); errors.Is(err, fs.ErrNotExist) {
+	err := os.Rename(from, to)
+	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if _, err := os.Lstat(to); err == nil {
-		return false, fmt.Errorf("%s is there already; wait a second and try again", to)
-	}
-	return true, os.Rename(from, to)
+	return err == nil, err
 }
 
 // closed writes the log of the database back into its file, which succeeds only

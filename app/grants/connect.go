@@ -87,8 +87,7 @@ func (s *Service) complete(ctx context.Context, a oauth.Authorization, c oauth.C
 	}
 	g := oauth.Grant{App: a.App, XApp: a.XApp}
 	if g.User, err = s.whoIs(ctx, x, tokens.Access); err != nil {
-		s.giveBack(ctx, g, tokens)
-		return oauth.Grant{}, err
+		return oauth.Grant{}, errors.Join(err, s.giveBack(ctx, g, tokens))
 	}
 	if wider, ok := s.wider(ctx, x, g, tokens.Scopes); ok {
 		return wider, nil
@@ -99,10 +98,10 @@ func (s *Service) complete(ctx context.Context, a oauth.Authorization, c oauth.C
 // keepOrGiveBack stores the grant, or has X forget tokens that are certain not
 // to be stored.
 func (s *Service) keepOrGiveBack(ctx context.Context, g oauth.Grant, tokens ports.Tokens) (oauth.Grant, error) {
-	began := s.clock.Now()
+	k := &keeping{g: g, tokens: tokens}
 	within, cancel := context.WithTimeout(ctx, keepFor)
 	defer cancel()
-	kept, err := s.keep(within, g, tokens)
+	kept, err := s.keep(within, k)
 	if err == nil {
 		return kept, nil
 	}
@@ -110,10 +109,10 @@ func (s *Service) keepOrGiveBack(ctx context.Context, g oauth.Grant, tokens port
 	defer cancel()
 	stored, findErr := s.vault.Find(after, g.App, g.XApp, g.User.ID)
 	switch {
-	case findErr == nil && !stored.Updated.Before(began):
-		return stored, nil // the last write was kept, its answer lost
+	case findErr == nil && k.in(stored):
+		return stored, nil
 	case findErr == nil, errors.Is(findErr, fault.NotFound):
-		s.giveBack(ctx, g, tokens)
+		return oauth.Grant{}, errors.Join(err, s.giveBack(ctx, g, tokens))
 	}
 	return oauth.Grant{}, err
 }
@@ -157,59 +156,6 @@ func denied(reason string) error {
 	}
 	return fault.New(fault.Upstream, "X ended the sign-in with an error; connect again, "+
 		"and check the X App's settings if this repeats").Named("x-authorization-failed")
-}
-
-// keep stores the user's grant, in place of an earlier one if there is one. It
-// does not give up while the store is away and there is time.
-func (s *Service) keep(ctx context.Context, g oauth.Grant, tokens ports.Tokens) (oauth.Grant, error) {
-	for pause := newPause(); ; {
-		kept, err := s.keepOnce(ctx, g, tokens)
-		switch {
-		case errors.Is(err, fault.Unavailable):
-			if !pause(ctx) {
-				return oauth.Grant{}, err
-			}
-		case !errors.Is(err, fault.Conflict):
-			return kept, err
-		}
-	}
-}
-
-func (s *Service) keepOnce(ctx context.Context, g oauth.Grant, tokens ports.Tokens) (oauth.Grant, error) {
-	now := s.clock.Now()
-	old, err := s.vault.Find(ctx, g.App, g.XApp, g.User.ID)
-	if errors.Is(err, fault.NotFound) {
-		return s.create(ctx, g, tokens, now)
-	}
-	if err != nil {
-		return oauth.Grant{}, err
-	}
-	if old.State == oauth.Revoked {
-		// Sessions that a revocation did not reach must not come to life again.
-		if _, err := s.sessions.EndAll(ctx, old.ID, now); err != nil {
-			return oauth.Grant{}, err
-		}
-	}
-	pair, err := s.seal(ctx, old, tokens, now)
-	if err != nil {
-		return oauth.Grant{}, err
-	}
-	return s.vault.Swap(ctx, old, old.Reconnect(g.User, pair, now))
-}
-
-// create stores a grant of a user who has none for the application and X App;
-// else it returns fault.Conflict.
-func (s *Service) create(
-	ctx context.Context, g oauth.Grant, tokens ports.Tokens, now time.Time,
-) (oauth.Grant, error) {
-	g.ID, g.Created = oauth.NewGrantID(now, rand.Text()), now
-	pair, err := s.seal(ctx, g, tokens, now)
-	if err != nil {
-		return oauth.Grant{}, err
-	}
-	g = g.Reconnect(g.User, pair, now)
-	g.Generation = 0
-	return s.vault.Create(ctx, g)
 }
 
 // whoIs asks X whose access token it is.

@@ -48,7 +48,7 @@ func (s *Service) Import(ctx context.Context, app client.AppID, x xapp.ID, in Im
 		Access: in.Access, Refresh: in.Refresh, Scopes: in.Scopes, TTL: max(0, in.Expires.Sub(s.clock.Now())),
 	}
 	if in.Replace {
-		return s.keep(ctx, g, tokens)
+		return s.keep(ctx, &keeping{g: g, tokens: tokens})
 	}
 	g, err = s.create(ctx, g, tokens, s.clock.Now())
 	if errors.Is(err, fault.Conflict) {

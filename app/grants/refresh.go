@@ -27,6 +27,8 @@ const WaitAndSee = 5 * time.Second
 // somebody else has done so, or is doing it. Leases are judged by the store's
 // clock.
 func (s *Service) renewed(ctx context.Context, g oauth.Grant) (oauth.Grant, error) {
+	s.underway.Add(1)
+	defer s.underway.Add(-1)
 	attempt := rand.Text()
 	if _, err := g.Acquire(attempt, s.clock.Now(), leaseTTL); err != nil {
 		return oauth.Grant{}, err // as nearly always; it spares the store a question
@@ -155,7 +157,8 @@ func (s *Service) present(ctx context.Context, g oauth.Grant, began time.Time) (
 	if err := s.journal.Reserve(ctx, g.Lease.Holder); err != nil {
 		return ports.Tokens{}, errors.Join(err, errUnpresented)
 	}
-	if time.Since(began) > presentBy {
+	// A machine that was suspended notices by the time of day alone.
+	if time.Since(began) > presentBy || s.clock.Now().After(g.Lease.Until.Add(presentBy-leaseTTL)) {
 		return ports.Tokens{}, fault.New(fault.Unavailable, "the grant could not be refreshed in time; try again").
 			Named("grant-busy").After(time.Second).Because(errUnpresented)
 	}

@@ -45,7 +45,7 @@ func (s *Service) Revoke(ctx context.Context, app client.AppID, id oauth.GrantID
 			"revoke it again to tell X").Named("x-not-told").After(time.Minute).Because(err)
 	}
 	_, err = s.change(ctx, id, func(stored oauth.Grant) oauth.Grant {
-		if stored.State != oauth.Revoked {
+		if stored.State != oauth.Revoked || stored.Generation != g.Generation {
 			return stored // connected anew meanwhile
 		}
 		return stored.Forget(s.clock.Now())

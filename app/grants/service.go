@@ -4,6 +4,7 @@ package grants
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"perch/domain/client"
@@ -45,6 +46,8 @@ type Service struct {
 	observer   ports.Observer
 	callback   string // where X sends browsers back to
 	waitAndSee time.Duration
+	loose      loose
+	underway   atomic.Int64 // refreshes
 }
 
 // Parts are what the service is made of.

@@ -46,10 +46,6 @@ func (s *Service) Arrive(replace bool) *Arrival {
 	return &Arrival{Service: s, replace: replace, Found: map[string]int{}}
 }
 
-// KeysFit reports whether API keys work here as they are. It is known once the
-// parcel has been looked at.
-func (a *Arrival) KeysFit() bool { return a.keysFit }
-
 // Look counts a record and refuses what could not be kept without harm.
 func (a *Arrival) Look(ctx context.Context, kind string, record []byte) error {
 	a.Found[kind]++

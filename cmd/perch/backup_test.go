@@ -90,7 +90,7 @@ func TestWhatIsNotRestored(t *testing.T) {
 		"no database":    {text, s.keyset, "not a database"},
 		"nothing there":  {good + "-away", s.keyset, "no such file"},
 		"a newer schema": {newer, s.keyset, "newer version of Perch"},
-		"another keyset": {good, other, "does not open the grant"},
+		"another keyset": {good, other, "lacks the key"},
 		"no keyset":      {good, other + "-away", "does not exist"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -57,6 +57,10 @@ var errReported = errors.New("reported")
 
 func main() {
 	p := &program{in: os.Stdin, out: os.Stdout, err: os.Stderr, environ: os.Environ()}
+	if err := withoutCore(); err != nil {
+		p.note("perch: core dumps, which would hold tokens, cannot be turned off: %v\n", err)
+		os.Exit(exitFailed)
+	}
 	os.Exit(p.run(context.Background(), os.Args[1:]))
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 
@@ -21,9 +20,6 @@ func (v *serveVerb) Run(ctx context.Context, p *program) error {
 	cfg, err := p.settle(v.Config)
 	if err != nil {
 		return err
-	}
-	if err := withoutCore(); err != nil {
-		return fmt.Errorf("core dumps, which would hold tokens, cannot be turned off: %w", err)
 	}
 	s := untilStopped(ctx)
 	defer s.release()

@@ -35,8 +35,17 @@ const (
 	Revoked State = "revoked"
 )
 
-// Margin is how much longer an access token must be good to be called fresh.
-const Margin = time.Minute
+// Margin is how much longer an access token must be good to be called fresh. A
+// token is refreshed that long before it ends, so that a refresh whose end nobody
+// knows can be left alone for that time: whoever began it may come back with it.
+const Margin = 10 * time.Minute
+
+// No lease is longer, and nothing is put off for longer. What seems to be was
+// written when a clock was wrong.
+const (
+	longestLease = 2 * time.Minute
+	longestRetry = time.Hour
+)
 
 // A Lease is the right to refresh a grant. It ends by itself.
 type Lease struct {
@@ -90,7 +99,14 @@ func (g Grant) Usable(now time.Time) bool { return !g.Access.Empty() && now.Befo
 func (g Grant) Unsettled() bool { return g.Lease.Holder != "" }
 
 // Leased reports whether somebody holds the grant's lease at now.
-func (g Grant) Leased(now time.Time) bool { return g.Lease.Holder != "" && now.Before(g.Lease.Until) }
+func (g Grant) Leased(now time.Time) bool {
+	return g.Lease.Holder != "" && now.Before(g.Lease.Until) && g.Lease.Until.Sub(now) <= longestLease
+}
+
+// postponed reports whether the next refresh is to wait.
+func (g Grant) postponed(now time.Time) bool {
+	return now.Before(g.Retry) && g.Retry.Sub(now) <= longestRetry
+}
 
 // Acquire leases g to holder until now+ttl. It returns fault.Conflict while
 // another holder's lease is running, and fault.Forbidden where there is nothing
@@ -105,10 +121,10 @@ func (g Grant) Acquire(holder string, now time.Time, ttl time.Duration) (Grant, 
 	case g.Leased(now) && g.Lease.Holder != holder:
 		return Grant{}, fault.New(fault.Conflict, "the grant is being refreshed; try again in a moment").
 			Named("grant-busy").After(g.Lease.Until.Sub(now))
-	case g.State == Suspect && now.Before(g.Retry):
+	case g.State == Suspect && g.postponed(now):
 		return Grant{}, fault.New(fault.Unavailable, "X refused to refresh this grant; it is tried again shortly. "+
 			"If this lasts, the user must connect again").Named("grant-suspect").After(g.Retry.Sub(now))
-	case now.Before(g.Retry):
+	case g.postponed(now):
 		return Grant{}, fault.New(fault.Limited, "X limits how often tokens are refreshed; try again later").
 			Named("x-token-limit").After(g.Retry.Sub(now))
 	}
@@ -162,7 +178,7 @@ func (g Grant) Reconnect(u user.User, p Pair, now time.Time) Grant {
 // Doubt ends the lease and makes the grant suspect: X refused the refresh. The
 // tokens stay. Each refusal doubles the time until the next try, up to an hour.
 func (g Grant) Doubt(now time.Time) Grant {
-	wait := time.Hour
+	wait := longestRetry
 	if g.Failures < 7 {
 		wait = 30 * time.Second << g.Failures
 	}
@@ -186,7 +202,7 @@ func (g Grant) Release() Grant {
 // Stale marks the access token as no longer accepted by X. It has run out some
 // time ago, for others whose clocks are a little behind ours.
 func (g Grant) Stale(now time.Time) Grant {
-	g.Expires, g.Updated = now.Add(-Margin), now
+	g.Expires, g.Updated = now.Add(-time.Minute), now
 	return g
 }
 

@@ -161,3 +161,19 @@ func TestGrantIDsSortByTime(t *testing.T) {
 		t.Error("two grants of one moment have one ID")
 	}
 }
+
+// What was written while a clock was a year ahead does not hold for a year.
+func TestAWrongClockHoldsNothingUp(t *testing.T) {
+	ahead := noon.AddDate(1, 0, 0)
+	leased, err := active().Acquire("dead", ahead, 30*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, g := range map[string]oauth.Grant{
+		"a lease": leased, "a refusal": active().Doubt(ahead), "a limit": active().Postpone(time.Minute, ahead),
+	} {
+		if _, err := g.Acquire("next", noon.Add(time.Hour), 30*time.Second); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -61,6 +62,11 @@ func newRun(t *testing.T, s setup, binary string, seed uint64) *run {
 		client: &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
 	t.Cleanup(r.x.Close)
+	knob := httptest.NewRecorder() // X's limits are not what is tortured
+	r.x.ServeHTTP(knob, httptest.NewRequest(http.MethodPost, "/_sim/settings", strings.NewReader(`{"windows":false}`)))
+	if knob.Code != http.StatusOK {
+		t.Fatalf("settings of the box: %d", knob.Code)
+	}
 	r.x.Mischief(xsim.Mischief{Match: "token.refresh_token", Kind: "slow", Delay: 20 * time.Millisecond, Probability: 0.5, Seed: seed})
 	dsn, keys := s.dsn(t, dir), filepath.Join(dir, "keyset.json")
 	store, err := sqlstore.Open(t.Context(), dsn)

@@ -19,6 +19,7 @@ import (
 const (
 	keepEvery  = time.Second
 	keepFirst  = 20 * time.Second // before anybody is served
+	keepLast   = 30 * time.Second // for refreshes under way when Perch ends
 	clockEvery = time.Minute
 	offFrom    = 5 * time.Second // a clock that is off by so much is worth a word
 )
@@ -64,7 +65,13 @@ func newKeeper(ctx context.Context, g *grants.Service, c *clock.Clock, log *slog
 			}
 		}
 	}()
-	return k, func() { cancel(); <-done }
+	return k, func() {
+		settling, enough := context.WithTimeout(context.WithoutCancel(ctx), keepLast)
+		defer enough()
+		g.Settle(settling)
+		cancel()
+		<-done
+	}
 }
 
 func (k *keeper) keep(ctx context.Context) {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 
 	"perch/adapters/jws"
 	"perch/adapters/keyring"
@@ -40,22 +41,46 @@ func openRing(ctx context.Context, cfg config.Config, s Stores, log *slog.Logger
 		log.Warn("made a new keyset; back it up: without it nothing that is stored can be opened",
 			"file", cfg.KeysetFile)
 	}
-	for _, b := range boxes {
-		if _, err := ring.Open(ctx, b.box, b.label); err != nil {
-			if ctx.Err() != nil {
-				return nil, err
-			}
-			return nil, fmt.Errorf("the keyset %s (its primary key is %s) does not open the %s in %s; "+
-				"set PERCH_KEYSET_FILE to the one that belongs to this store",
-				cfg.KeysetFile, ring.Primary(), b.what, config.Shown(cfg.Store))
-		}
+	if err := fits(ctx, ring, boxes, cfg, log); err != nil {
+		return nil, err
 	}
 	ring.Follow(log)
 	return ring, nil
 }
 
-// sampleGrants is among how many grants one is looked for that still has a
-// token: those that were revoked have none.
+// fits refuses keys that lack one which something is sealed with, and those that
+// open nothing. Single boxes that do not open are damaged, which others need not
+// suffer for.
+func fits(ctx context.Context, ring *keyring.Ring, boxes []sample, cfg config.Config, log *slog.Logger) error {
+	opened := len(boxes) == 0
+	for _, b := range boxes {
+		_, err := ring.Open(ctx, b.box, b.label)
+		switch {
+		case err == nil:
+			opened = true
+		case ctx.Err() != nil:
+			return err
+		case ring.KeyOf(b.box) != "" && !holds(ring, b.box):
+			return fmt.Errorf("the keyset %s (its primary key is %s) lacks the key %s, with which the %s in %s is sealed; "+
+				"set PERCH_KEYSET_FILE to the one that belongs to this store, or restore its newest copy",
+				cfg.KeysetFile, ring.Primary(), ring.KeyOf(b.box), b.what, config.Shown(cfg.Store))
+		default:
+			log.Error("a box does not open, so it is damaged or in a wrong place; perch doctor tells more", "what", b.what)
+		}
+	}
+	if !opened {
+		return fmt.Errorf("the keyset %s (its primary key is %s) does not open the %s in %s; "+
+			"set PERCH_KEYSET_FILE to the one that belongs to this store",
+			cfg.KeysetFile, ring.Primary(), boxes[0].what, config.Shown(cfg.Store))
+	}
+	return nil
+}
+
+func holds(ring *keyring.Ring, box secret.Box) bool {
+	return slices.ContainsFunc(ring.Keys(), func(k keyring.Key) bool { return k.ID == ring.KeyOf(box) })
+}
+
+// sampleGrants is how many grants are looked at.
 const sampleGrants = 50
 
 // A sample is a box that the right keys open.
@@ -65,17 +90,16 @@ type sample struct {
 	label string
 }
 
-// samples takes one box of each kind that the stores hold. The newest signing
-// key is there from the first start on.
-func samples(ctx context.Context, s Stores) ([]sample, error) {
-	var boxes []sample
+// samples takes boxes of each kind that the stores hold, older and newer ones: a
+// keyset from before a rotation opens some of them. The newest signing key is
+// there from the first start on.
+func samples(ctx context.Context, s Stores) (boxes []sample, err error) {
 	signing, err := s.SigningKeys.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if len(signing) > 0 {
-		k := signing[0]
-		boxes = append(boxes, sample{"signing key", k.Private, secret.Label(ports.SigningKeyLabel, k.ID)})
+	for _, k := range signing {
+		boxes = append(boxes, sample{"signing key " + k.ID, k.Private, secret.Label(ports.SigningKeyLabel, k.ID)})
 	}
 	held, err := s.Vault.List(ctx, "", "", sampleGrants)
 	if err != nil {
@@ -83,14 +107,10 @@ func samples(ctx context.Context, s Stores) ([]sample, error) {
 	}
 	for _, g := range held {
 		what := "grant " + string(g.ID)
-		switch {
-		case !g.Access.Empty():
-			return append(boxes, sample{what, g.Access, g.Label(oauth.AccessLabel)}), nil
-		case !g.Refresh.Empty():
-			return append(boxes, sample{what, g.Refresh, g.Label(oauth.RefreshLabel)}), nil
-		}
+		boxes = append(boxes,
+			sample{what, g.Access, g.Label(oauth.AccessLabel)}, sample{what, g.Refresh, g.Label(oauth.RefreshLabel)})
 	}
-	return boxes, nil
+	return slices.DeleteFunc(boxes, func(b sample) bool { return b.box.Empty() }), nil
 }
 
 func newKeyring(r *keyring.Ring) ports.Keyring { return r }

@@ -47,7 +47,7 @@ func TestKeysThatDoNotFitTheStoreAreRefusedAtStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := start(); err == nil || !strings.Contains(err.Error(), cfg.KeysetFile) ||
-		!strings.Contains(err.Error(), "does not open the signing key") || strings.Contains(err.Error(), "aead") {
+		!strings.Contains(err.Error(), "with which the signing key") || strings.Contains(err.Error(), "aead") {
 		t.Errorf("with other keys: %v", err)
 	}
 	if err := os.Rename(kept, cfg.KeysetFile); err != nil {
@@ -55,6 +55,38 @@ func TestKeysThatDoNotFitTheStoreAreRefusedAtStart(t *testing.T) {
 	}
 	if err := start(); err != nil {
 		t.Errorf("with its keys back: %v", err)
+	}
+}
+
+// A copy of the keyset from before a rotation opens what is old, and that alone.
+func TestAKeysetFromBeforeARotationIsRefused(t *testing.T) {
+	x := xsim.New(xsim.Options{})
+	at, _ := serveX(t, x)
+	cfg := settings(t, environments()[1], at)
+	h := open(t, cfg)
+	app := h.register(t, pageA, "")
+	h.adopt(t, app, ada, issue(t, x, "sim-client", ada), time.Now().Add(time.Hour))
+	h.leave()
+	before, err := os.ReadFile(cfg.KeysetFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keyring.Rotate(cfg.KeysetFile); err != nil {
+		t.Fatal(err)
+	}
+	h = open(t, cfg)
+	h.adopt(t, app, grace, issue(t, x, "sim-client", grace), time.Now().Add(time.Hour))
+	h.leave()
+	if err := os.WriteFile(cfg.KeysetFile, before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg.PublicURL = "http://127.0.0.1"
+	_, end, err := wiring.Serve(t.Context(), cfg, "test", slog.New(slog.DiscardHandler))
+	if err == nil {
+		end()
+	}
+	if err == nil || !strings.Contains(err.Error(), "lacks the key") {
+		t.Errorf("with an older copy of its keys: %v", err)
 	}
 }
 
