@@ -141,7 +141,7 @@ func TestWhatStaysBehind(t *testing.T) {
 	p := settled(t)
 	p.grant(t, "good", nil)
 	p.grant(t, "shut", func(g *oauth.Grant) { g.Refresh = "AAAA" })
-	p.grant(t, "busy", func(g *oauth.Grant) { g.Lease = oauth.Lease{Holder: "h", Until: time.Now().Add(time.Hour)} })
+	p.grant(t, "busy", func(g *oauth.Grant) { g.Lease = oauth.Lease{Holder: "h", Until: time.Now().Add(time.Minute)} })
 	p.grant(t, "untold", func(g *oauth.Grant) { g.State = oauth.Revoked })
 	b, done, left := p.exported(t, moving.Order{})
 	if done.Grants != 2 || done.Left != 2 || done.Untold != 1 || len(left) != 2 ||
@@ -238,7 +238,7 @@ func TestReplacing(t *testing.T) {
 		"another user's":     {func(g *oauth.Grant) { g.User.ID = "another" }, "another user's", moving.There},
 		"one being refreshed": {func(g *oauth.Grant) {
 			g.Generation = 2
-			g.Lease = oauth.Lease{Holder: "h", Until: time.Now().Add(time.Hour)}
+			g.Lease = oauth.Lease{Holder: "h", Until: time.Now().Add(time.Minute)}
 		}, "is being refreshed here", moving.There},
 		"one with other tokens":           {func(g *oauth.Grant) { g.Access = "" }, "other tokens here", moving.There},
 		"an older one that does not open": {func(g *oauth.Grant) { g.Generation = 2; g.Refresh = "AAAA" }, "", moving.Imported},
