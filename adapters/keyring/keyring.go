@@ -34,6 +34,7 @@ type Ring struct {
 	path   string      // "": kept nowhere
 	read   fs.FileInfo // of the file that the first keys came from
 	follow *follower   // nil: the ring stays as it was opened
+	lacks  lacks
 }
 
 var _ ports.Keyring = (*Ring)(nil)
@@ -87,6 +88,7 @@ func (r *Ring) Open(ctx context.Context, box secret.Box, label string) (secret.T
 	}
 	opener, err := r.opener(keyOf(sealed))
 	if err != nil {
+		r.lacks.note(keyOf(sealed), box)
 		return secret.Text{}, shut(err)
 	}
 	plain, err := opener.Decrypt(sealed, []byte(label))

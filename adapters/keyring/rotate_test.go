@@ -335,3 +335,46 @@ func TestStoppedIsWhenTheNextKeyBeganToSeal(t *testing.T) {
 		}
 	}
 }
+
+// A replica with an older copy of the file knows that it lacks a key, once that
+// is certain, and is well again when it has the newest copy.
+func TestARingThatLacksAKeyIsNotWell(t *testing.T) {
+	path, copied := generate(t), filepath.Join(t.TempDir(), "keys.json")
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(copied, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	behind := following(t, copied, nil)
+	if _, err := Rotate(path); err != nil {
+		t.Fatal(err)
+	}
+	ahead := open(t, path)
+	for n := range several {
+		if err := behind.Ping(t.Context()); err != nil {
+			t.Errorf("after %d boxes: %v", n, err)
+		}
+		box := seal(t, ahead, "new")
+		for range 5 { // one box alone may be damaged, however often it is tried
+			if _, err := behind.Open(t.Context(), box, "label"); err == nil {
+				t.Fatal("it opens a box of a key that it lacks")
+			}
+		}
+	}
+	if err := behind.Ping(t.Context()); !errors.Is(err, fault.Unavailable) || !strings.Contains(err.Error(), ahead.Primary()) {
+		t.Errorf("a ring that lacks a key: %v", err)
+	}
+	if text, err = os.ReadFile(path); err == nil {
+		err = os.WriteFile(copied, text, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); behind.Ping(t.Context()) != nil; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("with the newest copy it is still not well")
+		}
+	}
+}

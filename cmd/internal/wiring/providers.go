@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"perch/adapters/httpapi"
+	"perch/adapters/keyring"
 	"perch/adapters/telemetry"
 	"perch/adapters/xhttp"
 	"perch/app/access"
@@ -100,8 +101,8 @@ func newGate(s Stores, c *clients.Service, ss *sessions.Service) *access.Gate {
 	return access.New(c.Through(s.Warm.Registry.Apps(), s.Warm.Registry.Keys()), ss)
 }
 
-func newHealth(s Stores, x *xhttp.Gateway) *health.Service {
-	parts := []health.Part{{Name: "x", Pinger: x}}
+func newHealth(s Stores, x *xhttp.Gateway, ring *keyring.Ring) *health.Service {
+	parts := []health.Part{{Name: "x", Pinger: x}, {Name: "keyset", Pinger: ring, Required: true}}
 	for _, b := range s.Backends {
 		kind, _ := config.Backend(b.URL)
 		parts = append(parts, health.Part{Name: kind, Pinger: b.Ping, Required: b.Required})

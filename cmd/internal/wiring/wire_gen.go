@@ -60,7 +60,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	sessionsService := newSessions(stores, keyring, signer, clientsService, grantsService, clock, cfg)
 	gate := newGate(stores, clientsService, sessionsService)
 	actionsService := newActions(stores, grantsService, service, gateway, observer, cfg)
-	healthService := newHealth(stores, gateway)
+	healthService := newHealth(stores, gateway, ring)
 	services := httpapi.Services{
 		Gate:     gate,
 		Actions:  actionsService,
