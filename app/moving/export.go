@@ -208,7 +208,7 @@ func (e *exporter) grant(ctx context.Context, g oauth.Grant) error {
 	}
 	switch {
 	case g.Leased(time.Now()):
-		return e.leave(g, "is being refreshed; stop every Perch that serves this store, and export again")
+		return e.leave(g, "is being refreshed; stop every Perch that serves this store, wait half a minute, and export again")
 	case g.Unsettled() && !e.Unsettled:
 		return e.leave(g, "was being refreshed when Perch ended. Start Perch on this store once: if X's answer is in its "+
 			"journal (PERCH_JOURNAL), that settles it. If not, nobody knows what X did; --unsettled moves it as it is")

@@ -41,9 +41,12 @@ type exam struct {
 	answers  bool // X does
 	findings []finding
 
-	keysetErr error // why ring is nil
+	keysetErr error  // why ring is nil
+	lacks     string // a key that something stored is sealed with and ring has not
 	trials    []trial
 	sealing   sealing
+
+	suspect, unsettled int // of the grants that were counted
 
 	wasDefault string // client ID that the grants of the default X App were given to
 	byDefault  bool   // there are such grants

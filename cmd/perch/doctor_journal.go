@@ -31,7 +31,15 @@ func (e *exam) journal(ctx context.Context) {
 				"or set PERCH_JOURNAL", dir)
 			return
 		}
+		if e.unsettled > 0 {
+			e.add(doubtful, about, "%s does not exist, and %d grants are in the midst of a refresh; if they were served with "+
+				"another folder, what X gave them may be there: name it with PERCH_JOURNAL", dir, e.unsettled)
+			return
+		}
 		e.add(fine, about, "%s does not exist yet; perch serve makes it", dir)
+		return
+	case err == nil && !info.IsDir():
+		e.add(broken, about, "%s is a file, and a folder is wanted; set PERCH_JOURNAL to another name", dir)
 		return
 	case err != nil:
 		e.add(broken, about, "%v; let Perch read it, or set PERCH_JOURNAL to another folder", err)

@@ -23,7 +23,7 @@ func TestDoctorLooksIntoTheJournal(t *testing.T) {
 		"not there yet": {func() error { return nil }, nil, exitDone, "ok    journal       ./perch.journal does not exist yet"},
 		"off":           {func() error { return nil }, []string{"PERCH_JOURNAL=off"}, exitDone, "warn  journal       it is off"},
 		"nowhere":       {func() error { return nil }, []string{"PERCH_JOURNAL=none/j"}, exitFailed, "FAIL  journal       none/j cannot be made"},
-		"a file":        {func() error { return os.WriteFile("j", nil, 0o600) }, []string{"PERCH_JOURNAL=j"}, exitFailed, "FAIL  journal       j:"},
+		"a file":        {func() error { return os.WriteFile("j", nil, 0o600) }, []string{"PERCH_JOURNAL=j"}, exitFailed, "FAIL  journal       j is a file, and a folder is wanted"},
 		"empty":         {func() error { return os.Mkdir("perch.journal", 0o700) }, nil, exitDone, "ok    journal       ./perch.journal can be written"},
 		"for all to see": {
 			func() error { return errors.Join(os.Mkdir("perch.journal", 0o700), os.Chmod("perch.journal", 0o755)) },

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"perch/adapters/keyring"
@@ -45,6 +46,9 @@ func (e *exam) opened(ctx context.Context, what string, boxes []sealed) int {
 		}
 		if _, err := e.ring.Open(ctx, b.box, b.label); err != nil {
 			t.shut++
+			if key := e.ring.KeyOf(b.box); !slices.ContainsFunc(e.ring.Keys(), func(k keyring.Key) bool { return k.ID == key }) {
+				e.lacks = key
+			}
 		}
 	}
 	if t.tried > 0 {
@@ -89,6 +93,10 @@ func (e *exam) keyset(context.Context) {
 		e.add(fine, about, "%s does not exist yet; perch serve makes it", file)
 	case e.keysetErr != nil:
 		e.add(broken, about, "%v. PERCH_KEYSET_FILE names the file", e.keysetErr)
+	case tried > 0 && e.lacks != "":
+		e.add(broken, about, "%s (its primary key is %s) lacks the key %s, which something stored is sealed with. If another "+
+			"replica has rotated its keys, copy its newest keyset file here; otherwise restore a backup of it, or set "+
+			"PERCH_KEYSET_FILE to the one that belongs to this store", file, e.ring.Primary(), e.lacks)
 	case tried > 0 && shut == tried:
 		e.add(broken, about, "%s (its primary key is %s) opens nothing of what is stored (%s), so it belongs to another "+
 			"store; set PERCH_KEYSET_FILE to the one that belongs to this", file, e.ring.Primary(), strings.Join(kinds, ", "))

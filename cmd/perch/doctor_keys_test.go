@@ -63,7 +63,7 @@ func TestDoctorAgreesWithServeAboutKeys(t *testing.T) {
 			if err := keyring.Generate("perch.keyset.json"); err != nil {
 				t.Fatal(err)
 			}
-			agree("FAIL  keyset        ./perch.keyset.json (its primary key is", "does not open the signing key")
+			agree("FAIL  keyset        ./perch.keyset.json (its primary key is", "with which the signing key")
 			if err := os.Rename("away", "perch.keyset.json"); err != nil {
 				t.Fatal(err)
 			}

@@ -26,7 +26,7 @@ func (e *exam) kv(ctx context.Context, leases wiring.Leases) {
 			e.add(fine, about, "%s answers, and its newest versions are in %s", url, config.Shown(e.cfg.Leases))
 			if url == e.cfg.Vault {
 				e.grants(ctx, kv.Vault())
-				e.sealedGrants(ctx, kv.Vault())
+				e.census(ctx, kv.Vault())
 			}
 			if url == e.cfg.Registry {
 				e.registry(ctx, kv.Registry())

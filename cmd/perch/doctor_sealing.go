@@ -47,27 +47,44 @@ func (e *exam) seals(kind string, boxes ...secret.Box) {
 	}
 }
 
-// sealedGrants counts the grants of each key, all of them if time allows.
-func (e *exam) sealedGrants(ctx context.Context, vault ports.TokenVault) {
-	if e.ring == nil {
-		return
-	}
+// census counts grants, all of them if time allows: what seals them, and how they
+// are.
+func (e *exam) census(ctx context.Context, vault ports.TokenVault) {
 	after := oauth.GrantID("")
 	for end := time.Now().Add(countFor); ; {
 		page, err := vault.List(ctx, "", after, 500)
 		if err != nil || len(page) == 0 {
-			return // what cannot be read has been reported
+			break // what cannot be read has been reported
 		}
 		for _, g := range page {
 			e.seals("grants", g.Access, g.Refresh)
+			if g.State == oauth.Suspect {
+				e.suspect++
+			}
+			if g.Unsettled() {
+				e.unsettled++
+			}
 		}
 		e.sealing.grants += len(page)
 		after = page[len(page)-1].ID
 		if time.Now().After(end) {
 			e.sealing.stopped = true
-			return
+			break
 		}
 	}
+	if e.suspect > 0 {
+		e.add(doubtful, "grants", "X refuses to refresh %d of %s; if that lasts, their users must connect again. "+
+			"perch grants list shows which are suspect", e.suspect, e.counted())
+	}
+}
+
+// counted says of how many grants is spoken.
+func (e *exam) counted() string {
+	of := fmt.Sprintf("%d grants", e.sealing.grants)
+	if e.sealing.stopped {
+		of = "the first " + of
+	}
+	return of
 }
 
 // older reports what keys seal that are not the primary one.
@@ -82,10 +99,7 @@ func (e *exam) older() {
 			}
 		}
 	}
-	of := fmt.Sprintf("%d grants", e.sealing.grants)
-	if e.sealing.stopped {
-		of = "the first " + of
-	}
+	of := e.counted()
 	if len(old) > 0 {
 		e.add(doubtful, about, "older keys than %s still seal what is stored (%s; of %s); bring it under that key "+
 			"with perch keyset reseal", primary, strings.Join(old, ", "), of)

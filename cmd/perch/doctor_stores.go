@@ -47,7 +47,7 @@ func (e *exam) store(ctx context.Context, store string) {
 	}
 	if store == e.cfg.Vault {
 		e.grants(ctx, s.Vault())
-		e.sealedGrants(ctx, s.Vault())
+		e.census(ctx, s.Vault())
 	}
 	if store == e.cfg.Registry {
 		e.registry(ctx, s.Registry())
@@ -138,6 +138,11 @@ func (e *exam) folder(store, folder string) {
 		e.add(broken, "store", "%s cannot be made, because %s is no folder; make it: mkdir -p %s", store, folder, folder)
 		return
 	}
+	if _, err := os.Stat(e.cfg.KeysetFile); err == nil {
+		e.add(doubtful, "store", "%s does not exist, though the keyset %s does; perch serve would make an empty one. "+
+			"If this Perch has served before, name its store", store, e.cfg.KeysetFile)
+		return
+	}
 	e.add(fine, "store", "%s does not exist yet; perch serve makes it", store)
 }
 
@@ -148,20 +153,11 @@ func (e *exam) grants(ctx context.Context, vault ports.TokenVault) {
 		return
 	}
 	var boxes []sealed
-	suspect := 0
 	for _, g := range list {
 		boxes = append(boxes, sealed{g.Access, g.Label(oauth.AccessLabel)}, sealed{g.Refresh, g.Label(oauth.RefreshLabel)})
 		e.byDefault = e.byDefault || g.XApp == xapp.Default
-		if g.State == oauth.Suspect {
-			suspect++
-		}
 	}
-	shut := e.opened(ctx, "grants", boxes)
-	if suspect > 0 {
-		e.add(doubtful, "grants", "X refuses to refresh %d of the first %d; if that lasts, their users must connect again",
-			suspect, len(list))
-	}
-	if suspect == 0 && shut == 0 {
+	if shut := e.opened(ctx, "grants", boxes); shut == 0 {
 		e.add(fine, "grants", "%d looked at", len(list))
 	}
 }

@@ -34,7 +34,8 @@ func (grantImport) Help() string {
 
 An access_token or a refresh_token is needed, and scope. The others are expires_in (seconds from now) or
 expires_at ("2026-01-02T03:04:05Z"), user_id, username and name. Without user_id, X is asked whose the
-access token is. token_type is ignored.
+access token is, which works for two hours after X gave it: give user_id for users who were away for longer.
+token_type is ignored.
 
 A grant that the user has already stays as it is, and its line counts as "already there", unless --replace is given.
 

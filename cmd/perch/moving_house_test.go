@@ -55,6 +55,7 @@ func stopAt(t *testing.T, kind string) stop {
 	t.Helper()
 	s := stop{kind: kind, keyset: filepath.Join(t.TempDir(), "keyset.json")}
 	s.url, s.more = kinds()[kind](t)
+	s.perch(t, "keyset", "new").says(t, exitDone)
 	s.perch(t, "migrate").says(t, exitDone, "applied 0001_init.sql")
 	return s
 }

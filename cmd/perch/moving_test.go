@@ -361,6 +361,9 @@ func TestAUserWhoConnectedAnewKeepsThat(t *testing.T) {
 
 func TestMisuseOfMoves(t *testing.T) {
 	s := stopAt(t, "sqlite")
+	if err := os.Remove(s.keyset); err != nil {
+		t.Fatal(err)
+	}
 	private, public := recipient(t)
 	file := saved(t, "")
 	for _, c := range []struct {

@@ -46,7 +46,7 @@ func (v sealedImport) run(ctx context.Context, p *program, replace, asked bool) 
 	stores, ring, shut, err := v.open(ctx, p, func(
 		ctx context.Context, cfg config.Config, s wiring.Stores,
 	) (*keyring.Ring, error) {
-		return wiring.KeysOrNew(ctx, cfg, s, p.log())
+		return wiring.KeysFor(ctx, cfg, s)
 	})
 	if err != nil {
 		return err

@@ -40,7 +40,8 @@ type keeper struct {
 	log    *slog.Logger
 
 	looked time.Time
-	stay   int // renewals that the vault cannot take, as last told
+	stay   int       // renewals that the vault cannot take, as last told
+	away   time.Time // when it was last told that the store is away; zero: it is not
 }
 
 // newKeeper starts a keeper once it has brought what an earlier process left, or
@@ -74,9 +75,18 @@ func newKeeper(ctx context.Context, g *grants.Service, c *clock.Clock, log *slog
 	}
 }
 
+// keep tells of a store that is away when that begins, once a minute, and when it
+// is over.
 func (k *keeper) keep(ctx context.Context) {
-	if err := k.tend(ctx); err != nil && !errors.Is(ctx.Err(), context.Canceled) {
-		k.log.Warn("the store does not answer; it is asked again in a second", "error", err)
+	err := k.tend(ctx)
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+	case err == nil && !k.away.IsZero():
+		k.log.Info("the store answers again")
+		k.away = time.Time{}
+	case err != nil && time.Since(k.away) >= clockEvery:
+		k.log.Warn("the store does not answer; it is asked again each second", "error", err)
+		k.away = time.Now()
 	}
 }
 

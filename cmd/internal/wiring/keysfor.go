@@ -16,16 +16,11 @@ import (
 // refuses those that do not fit what is stored, and makes none.
 func KeysFor(ctx context.Context, cfg config.Config, s Stores) (*keyring.Ring, error) {
 	if _, err := os.Stat(cfg.KeysetFile); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("the keyset %s does not exist; set PERCH_KEYSET_FILE to the one that belongs to %s",
+		return nil, fmt.Errorf("the keyset %s does not exist; set PERCH_KEYSET_FILE to the one that belongs to %s, "+
+			"or make one for a new store with perch keyset new",
 			cfg.KeysetFile, config.Shown(cfg.Store))
 	}
 	return openRing(ctx, cfg, s, slog.New(slog.DiscardHandler))
-}
-
-// KeysOrNew is KeysFor, but makes new keys if there are none and nothing is
-// stored that was sealed with others.
-func KeysOrNew(ctx context.Context, cfg config.Config, s Stores, log *slog.Logger) (*keyring.Ring, error) {
-	return openRing(ctx, cfg, s, log)
 }
 
 // Fits reports whether the keyset of the settings belongs to their stores.
