@@ -94,8 +94,8 @@ func (e *exam) keyset(context.Context) {
 	case e.keysetErr != nil:
 		e.add(broken, about, "%v. PERCH_KEYSET_FILE names the file", e.keysetErr)
 	case tried > 0 && e.lacks != "":
-		e.add(broken, about, "%s (its primary key is %s) lacks the key %s, which something stored is sealed with. If another "+
-			"replica has rotated its keys, copy its newest keyset file here; otherwise restore a backup of it, or set "+
+		e.add(broken, about, "%s (its primary key is %s) lacks the key %s, which something stored is sealed with. If "+
+			"another replica has rotated its keys, copy its newest keyset file here; otherwise restore a backup of it, or set "+
 			"PERCH_KEYSET_FILE to the one that belongs to this store", file, e.ring.Primary(), e.lacks)
 	case tried > 0 && shut == tried:
 		e.add(broken, about, "%s (its primary key is %s) opens nothing of what is stored (%s), so it belongs to another "+
