@@ -4,15 +4,19 @@ import (
 	"bytes"
 	"database/sql"
 	"fmt"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
 
+	"perch/adapters/journal"
 	"perch/adapters/xhttp/xsim"
 	"perch/cmd/internal/config"
 	"perch/ports/conformance"
@@ -124,6 +128,64 @@ func TestPostgreSQLIsRestartedDuringRefreshes(t *testing.T) {
 		server.Down(t)
 		return server.Up
 	})
+}
+
+// killer is X, which has PostgreSQL killed before its first answer to a refresh is
+// on its way.
+type killer struct {
+	x    *xsim.Sim
+	once sync.Once
+	kill func() error
+	err  error
+}
+
+func (k *killer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != "/2/oauth2/token" {
+		k.x.ServeHTTP(w, r)
+		return
+	}
+	answer := httptest.NewRecorder()
+	k.x.ServeHTTP(answer, r)
+	k.once.Do(func() { k.err = k.kill() })
+	maps.Copy(w.Header(), answer.Header())
+	w.WriteHeader(answer.Code)
+	_, _ = w.Write(answer.Body.Bytes())
+}
+
+func TestPostgreSQLIsKilledBetweenXsAnswerAndTheCommit(t *testing.T) {
+	t.Parallel()
+	conformance.Verified(t, "postgres-restart")
+	server := pgtest.Start(t)
+	url := server.Empty(t)
+	k := &killer{x: xsim.New(xsim.Options{}), kill: server.Kill}
+	atX, _ := serveX(t, k)
+	cfg := settings(t, environment{"postgres", func(_ testing.TB, _ string, cfg *config.Config) { cfg.Store = url }}, atX)
+	h := open(t, cfg)
+	app := h.register(t, pageA, "")
+	old := issue(t, k.x, "sim-client", ada)
+	grant := h.adopt(t, app, ada, old, time.Now().Add(-time.Hour))
+	answered := make(chan answer, 1)
+	go func() { answered <- h.act(t, app.sk, grant, "GET", "/2/users/me", "") }()
+	eventually(t, "the new pair is in the journal", func() bool {
+		j, err := journal.Open(cfg.Journal)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pending, err := j.Pending(t.Context())
+		return err == nil && len(pending) == 1
+	})
+	if k.err != nil {
+		t.Fatal(k.err)
+	}
+	time.Sleep(time.Second)
+	server.Up(t)
+	if a := <-answered; a.status != http.StatusOK && a.status != http.StatusServiceUnavailable {
+		t.Errorf("who had asked was told %d %s", a.status, a.body)
+	}
+	eventually(t, "the grant works", func() bool {
+		return h.act(t, app.sk, grant, "GET", "/2/users/me", "").status == http.StatusOK
+	})
+	refreshedOnce(t, k.x, old)
 }
 
 // survives has trouble begin while grants are refreshed. The house is told to

@@ -10,7 +10,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"perch/ports/conformance"
@@ -86,6 +88,21 @@ func (s *Server) Down(t *testing.T) {
 	if err := s.End(true); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Kill ends the server as the machine's kernel would, in the midst of whatever it
+// does. It may be called from any goroutine.
+func (s *Server) Kill() error {
+	text, err := os.ReadFile(filepath.Join(s.data(), "postmaster.pid"))
+	if err != nil {
+		return err
+	}
+	first, _, _ := strings.Cut(string(text), "\n")
+	pid, err := strconv.Atoi(first)
+	if err != nil {
+		return err
+	}
+	return errors.Join(syscall.Kill(pid, syscall.SIGKILL), s.End(true))
 }
 
 // Up starts the server again.
