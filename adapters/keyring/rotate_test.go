@@ -170,7 +170,7 @@ func TestAnEditGoesThroughASymbolicLinkAndLeavesIt(t *testing.T) {
 	path := generate(t)
 	link := filepath.Join(t.TempDir(), "link.json")
 	if err := os.Symlink(path, link); err != nil {
-		t.Skip(err)
+		conformance.Absent(t, "symlinks", err.Error())
 	}
 	if _, err := Rotate(link); err != nil {
 		t.Fatal(err)
