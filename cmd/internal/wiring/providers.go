@@ -102,11 +102,12 @@ func newGate(s Stores, c *clients.Service, ss *sessions.Service) *access.Gate {
 }
 
 func newHealth(s Stores, x *xhttp.Gateway, ring *keyring.Ring) *health.Service {
-	parts := []health.Part{{Name: "x", Pinger: x}, {Name: "keyset", Pinger: ring, Required: true}}
+	parts := []health.Part{{Name: "x", Pinger: x}}
 	for _, b := range s.Backends {
 		kind, _ := config.Backend(b.URL)
 		parts = append(parts, health.Part{Name: kind, Pinger: b.Ping, Required: b.Required})
 	}
+	parts = append(parts, health.Part{Name: "keyset", Pinger: ring, Required: true})
 	return health.New(parts...)
 }
 
