@@ -23,7 +23,8 @@ func TestReadinessNamesWhatDoesNotAnswer(t *testing.T) {
 				a := ask(t, h.client, "GET", door+"/readyz", "")
 				want(t, http.StatusOK, a)
 				if a.text("status") != "ok" || a.text("parts.0.name") != "x" || a.text("parts.0.status") != x ||
-					a.text("parts.1.name") != e.name || a.text("parts.1.status") != "ok" || a.field("parts.2") != nil {
+					a.text("parts.1.name") != e.name || a.text("parts.1.status") != "ok" ||
+					a.text("parts.2.name") != "keyset" || a.text("parts.2.status") != "ok" || a.field("parts.3") != nil {
 					t.Errorf("%s says %s", door, a.body)
 				}
 				// Why it does not answer is for operators.
