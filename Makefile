@@ -29,7 +29,7 @@ edge: ## install what runs Cloudflare's engine here, from npm, and check the sto
 	cd adapters/edge/store && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent check
 
 lint: ## run every linter, and check that what is generated is up to date
-	test -z "$$(gofmt -l . | tee /dev/stderr)" && go vet ./... && go tool wire diff ./cmd/internal/wiring && go tool -modfile=tools/go.mod golangci-lint run ./...
+	test -z "$$(gofmt -l . | tee -a /dev/stderr)" && go vet ./... && go tool wire diff ./cmd/internal/wiring && go tool -modfile=tools/go.mod golangci-lint run ./...
 
 fmt: ## format the code
 	gofmt -w .
