@@ -223,6 +223,15 @@ func TestOneRenewalDoesNotHoldUpTheOthers(t *testing.T) {
 		if n := h.pending(); n != 1 {
 			t.Errorf("%v: %d are left in the journal", kind, n)
 		}
+		for i, g := range crowd[1:] { // one that is put off beside some that are brought
+			h.waiting(h.read(g.ID), string(rune('n'+i)))
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		brought, stay, _ = h.Replay(ctx)
+		cancel()
+		if brought != 11 || (stay == 1) != (kind == fault.Invalid) {
+			t.Errorf("%v, again: brought %d, stay %d", kind, brought, stay)
+		}
 	}
 }
 

@@ -82,10 +82,6 @@ func (s *Service) Replay(ctx context.Context) (brought, stay int, err error) {
 	var turn sync.Mutex
 	hands, all := make(chan struct{}, replayHands), sync.WaitGroup{}
 	for _, r := range s.both(pending) {
-		if !s.loose.due(r.Attempt) {
-			stay++
-			continue
-		}
 		hands <- struct{}{}
 		all.Go(func() {
 			defer func() { <-hands }()
@@ -130,6 +126,9 @@ func (s *Service) both(pending []ports.Renewal) []ports.Renewal {
 // to be told of, is put off; the reason is written down. away is the error of a
 // store that does not answer.
 func (s *Service) replay(ctx context.Context, r ports.Renewal) (end replayed, away error) {
+	if !s.loose.due(r.Attempt) {
+		return stays, nil
+	}
 	began, g := time.Now(), oauth.Grant{ID: r.Grant, XApp: r.XApp, User: user.User{ID: r.User}}
 	limited, cancel := context.WithTimeout(ctx, replayFor)
 	defer cancel()
