@@ -77,20 +77,24 @@ type appRow struct {
 	RedirectURIs []string        `json:"redirect_uris"`
 	Actions      []string        `json:"actions"`
 	Scopes       []string        `json:"scopes"`
+	Cookies      bool            `json:"cookies,omitempty"`
+	DPoP         bool            `json:"dpop,omitempty"`
 	Created      int64           `json:"created"`
 }
 
 func rowOfApp(a client.App) *appRow {
 	return &appRow{
 		ID: string(a.ID), Name: a.Name, XApp: string(a.XApp), Status: string(a.Status), Origins: a.Origins,
-		RedirectURIs: a.RedirectURIs, Actions: a.Actions, Scopes: a.Scopes, Created: micros(a.Created),
+		RedirectURIs: a.RedirectURIs, Actions: a.Actions, Scopes: a.Scopes, Cookies: a.Cookies, DPoP: a.DPoP,
+		Created: micros(a.Created),
 	}
 }
 
 func (r *appRow) app() client.App {
 	return client.App{
 		ID: client.AppID(r.ID), Name: r.Name, XApp: xapp.ID(r.XApp), Status: client.Status(r.Status), Origins: r.Origins,
-		RedirectURIs: r.RedirectURIs, Actions: r.Actions, Scopes: r.Scopes, Created: moment(r.Created),
+		RedirectURIs: r.RedirectURIs, Actions: r.Actions, Scopes: r.Scopes, Cookies: r.Cookies, DPoP: r.DPoP,
+		Created: moment(r.Created),
 	}
 }
 
@@ -138,30 +142,42 @@ func (s *APIKeys) List(ctx context.Context, app client.AppID, after apikey.ID, n
 }
 
 type keyRow struct {
-	ID      string `json:"id"`
-	App     string `json:"app"`
-	Kind    string `json:"kind"`
-	Hint    string `json:"hint"`
-	Digest  string `json:"digest"`
-	Grant   string `json:"grant_id"`
-	AppOnly bool   `json:"app_only"`
-	Created int64  `json:"created"`
-	Expires int64  `json:"expires"`
-	Revoked int64  `json:"revoked"`
+	ID        string          `json:"id"`
+	App       string          `json:"app"`
+	Kind      string          `json:"kind"`
+	Name      string          `json:"name,omitempty"`
+	Hint      string          `json:"hint"`
+	Digest    string          `json:"digest"`
+	First     oauth.GrantID   `json:"grant_id"` // of the grants, for versions that know of one alone
+	Grants    []oauth.GrantID `json:"grants,omitempty"`
+	Actions   []string        `json:"actions,omitempty"`
+	Addresses []string        `json:"addresses,omitempty"`
+	AppOnly   bool            `json:"app_only"`
+	Created   int64           `json:"created"`
+	Expires   int64           `json:"expires"`
+	Revoked   int64           `json:"revoked"`
 }
 
 func rowOfKey(k apikey.Key) *keyRow {
-	return &keyRow{
-		ID: string(k.ID), App: string(k.App), Kind: string(k.Kind), Hint: k.Hint, Digest: k.Digest,
-		Grant: string(k.Grant), AppOnly: k.AppOnly,
+	r := &keyRow{
+		ID: string(k.ID), App: string(k.App), Kind: string(k.Kind), Name: k.Name, Hint: k.Hint, Digest: k.Digest,
+		Grants: k.Grants, Actions: k.Actions, Addresses: apikey.Written(k.Addresses), AppOnly: k.AppOnly,
 		Created: micros(k.Created), Expires: micros(k.Expires), Revoked: micros(k.Revoked),
 	}
+	if len(k.Grants) > 0 {
+		r.First = k.Grants[0]
+	}
+	return r
 }
 
 func (r *keyRow) key() apikey.Key {
+	grants := r.Grants
+	if len(grants) == 0 && r.First != "" { // from before there could be several
+		grants = []oauth.GrantID{r.First}
+	}
 	return apikey.Key{
-		ID: apikey.ID(r.ID), App: client.AppID(r.App), Kind: apikey.Kind(r.Kind), Hint: r.Hint, Digest: r.Digest,
-		Grant: oauth.GrantID(r.Grant), AppOnly: r.AppOnly,
+		ID: apikey.ID(r.ID), App: client.AppID(r.App), Kind: apikey.Kind(r.Kind), Name: r.Name, Hint: r.Hint,
+		Digest: r.Digest, Grants: grants, Actions: r.Actions, Addresses: apikey.Read(r.Addresses), AppOnly: r.AppOnly,
 		Created: moment(r.Created), Expires: moment(r.Expires), Revoked: moment(r.Revoked),
 	}
 }

@@ -43,10 +43,11 @@ func (s *Server) issueKey(r *request) error {
 			return err
 		}
 	}
-	k, text, err := s.services.Clients.IssueKey(r.ctx, apikey.Key{
-		App: app, Kind: apikey.Kind(in.Kind), Grant: oauth.GrantID(in.GrantID), AppOnly: in.AppOnly,
-		Expires: micros(in.ExpiresAt),
-	})
+	key := apikey.Key{App: app, Kind: apikey.Kind(in.Kind), AppOnly: in.AppOnly, Expires: micros(in.ExpiresAt)}
+	if in.GrantID != "" {
+		key.Grants = []oauth.GrantID{oauth.GrantID(in.GrantID)}
+	}
+	k, text, err := s.services.Clients.IssueKey(r.ctx, key)
 	if err != nil {
 		return err
 	}

@@ -191,7 +191,7 @@ func (h *house) register() {
 	})
 	must(h.t, err)
 	h.grant = g.ID
-	h.sk = h.key(apikey.Key{App: h.app.ID, Kind: apikey.Secret, Grant: g.ID})
+	h.sk = h.key(apikey.Key{App: h.app.ID, Kind: apikey.Secret, Grants: []oauth.GrantID{g.ID}})
 }
 
 func (h *house) key(k apikey.Key) string {

@@ -86,11 +86,14 @@ type keyView struct {
 }
 
 func viewKey(k apikey.Key) keyView {
-	return keyView{
-		ID: string(k.ID), AppID: string(k.App), Kind: string(k.Kind), Hint: k.Hint,
-		GrantID: string(k.Grant), AppOnly: k.AppOnly,
+	view := keyView{
+		ID: string(k.ID), AppID: string(k.App), Kind: string(k.Kind), Hint: k.Hint, AppOnly: k.AppOnly,
 		CreatedAt: instant(k.Created), ExpiresAt: instant(k.Expires), RevokedAt: instant(k.Revoked),
 	}
+	if len(k.Grants) == 1 {
+		view.GrantID = string(k.Grants[0])
+	}
+	return view
 }
 
 type xappView struct {

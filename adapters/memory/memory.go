@@ -20,6 +20,8 @@ type Store struct {
 	codes          *Codes
 	sessions       *Sessions
 	signingKeys    *SigningKeys
+	operators      *Operators
+	uses           *Uses
 	quota          *Quota
 	heads          *Heads
 }
@@ -33,8 +35,8 @@ var (
 func Open() *Store {
 	return &Store{
 		vault: NewVault(), registry: NewRegistry(), authorizations: NewAuthorizations(), codes: NewCodes(),
-		sessions: NewSessions(), signingKeys: NewSigningKeys(), quota: NewQuota(),
-		heads: NewHeads(),
+		sessions: NewSessions(), signingKeys: NewSigningKeys(), operators: NewOperators(), uses: NewUses(),
+		quota: NewQuota(), heads: NewHeads(),
 	}
 }
 
@@ -55,6 +57,12 @@ func (s *Store) Sessions() ports.Sessions { return s.sessions }
 
 // SigningKeys returns the store of signing keys.
 func (s *Store) SigningKeys() ports.SigningKeys { return s.signingKeys }
+
+// Operators returns the store of operators.
+func (s *Store) Operators() ports.Operators { return s.operators }
+
+// Uses returns the store of when credentials were last used.
+func (s *Store) Uses() ports.Uses { return s.uses }
 
 // Quota returns the store of counts.
 func (s *Store) Quota() ports.QuotaStore { return s.quota }

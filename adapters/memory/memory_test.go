@@ -52,6 +52,12 @@ func TestConformance(t *testing.T) {
 	t.Run("SigningKeys", func(t *testing.T) {
 		conformance.SigningKeys(t, func(t *testing.T) ports.SigningKeys { return open(t).SigningKeys() })
 	})
+	t.Run("Operators", func(t *testing.T) {
+		conformance.Operators(t, func(t *testing.T) ports.Operators { return open(t).Operators() })
+	})
+	t.Run("Uses", func(t *testing.T) {
+		conformance.Uses(t, func(t *testing.T) ports.Uses { return open(t).Uses() })
+	})
 	t.Run("Changes", func(t *testing.T) {
 		conformance.Changes(t, func(t *testing.T) conformance.Changing { return open(t) })
 	})

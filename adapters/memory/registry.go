@@ -84,6 +84,8 @@ func newAPIKeys() *APIKeys {
 		version: func(k *apikey.Key) *int64 { return &k.Version },
 		alias:   func(k apikey.Key) any { return k.Digest },
 		copied: func(k apikey.Key) apikey.Key {
+			k.Grants, k.Actions = slices.Clone(k.Grants), slices.Clone(k.Actions)
+			k.Addresses = slices.Clone(k.Addresses)
 			k.Created, k.Expires, k.Revoked = moment(k.Created), moment(k.Expires), moment(k.Revoked)
 			return k
 		},

@@ -52,35 +52,41 @@ func (s *APIKeys) List(ctx context.Context, app client.AppID, after apikey.ID, n
 type keyRow struct {
 	bun.BaseModel `bun:"table:api_keys,alias:k"`
 
-	ID      string `bun:"id,pk"`
-	App     string `bun:"app"`
-	Kind    string `bun:"kind"`
-	Hint    string `bun:"hint"`
-	Digest  string `bun:"digest"`
-	Grant   string `bun:"grant_id"`
-	AppOnly int64  `bun:"app_only"` // 1: yes
-	Created int64  `bun:"created"`
-	Expires int64  `bun:"expires"`
-	Revoked int64  `bun:"revoked"`
-	Version int64  `bun:"version"`
+	ID        string `bun:"id,pk"`
+	App       string `bun:"app"`
+	Kind      string `bun:"kind"`
+	Name      string `bun:"name"`
+	Hint      string `bun:"hint"`
+	Digest    string `bun:"digest"`
+	First     string `bun:"grant_id"` // of the grants, for versions that know of one alone
+	Grants    list   `bun:"grants"`
+	Actions   list   `bun:"actions"`
+	Addresses list   `bun:"addresses"`
+	AppOnly   int64  `bun:"app_only"` // 1: yes
+	Created   int64  `bun:"created"`
+	Expires   int64  `bun:"expires"`
+	Revoked   int64  `bun:"revoked"`
+	Version   int64  `bun:"version"`
 }
 
 func rowOfKey(k apikey.Key) *keyRow {
 	r := &keyRow{
-		ID: string(k.ID), App: string(k.App), Kind: string(k.Kind), Hint: k.Hint, Digest: k.Digest,
-		Grant: string(k.Grant), Created: micros(k.Created), Expires: micros(k.Expires), Revoked: micros(k.Revoked),
+		ID: string(k.ID), App: string(k.App), Kind: string(k.Kind), Name: k.Name, Hint: k.Hint, Digest: k.Digest,
+		Grants: listOf(k.Grants), Actions: listOf(k.Actions), Addresses: listOf(apikey.Written(k.Addresses)),
+		AppOnly: flag(k.AppOnly), Created: micros(k.Created), Expires: micros(k.Expires), Revoked: micros(k.Revoked),
 		Version: k.Version,
 	}
-	if k.AppOnly {
-		r.AppOnly = 1
+	if len(k.Grants) > 0 {
+		r.First = string(k.Grants[0])
 	}
 	return r
 }
 
 func (r *keyRow) apiKey() apikey.Key {
 	return apikey.Key{
-		ID: apikey.ID(r.ID), App: client.AppID(r.App), Kind: apikey.Kind(r.Kind), Hint: r.Hint, Digest: r.Digest,
-		Grant: oauth.GrantID(r.Grant), AppOnly: r.AppOnly == 1,
+		ID: apikey.ID(r.ID), App: client.AppID(r.App), Kind: apikey.Kind(r.Kind), Name: r.Name, Hint: r.Hint,
+		Digest: r.Digest, Grants: itemsOf[oauth.GrantID](r.Grants), Actions: itemsOf[string](r.Actions),
+		Addresses: apikey.Read(r.Addresses), AppOnly: r.AppOnly == 1,
 		Created: moment(r.Created), Expires: moment(r.Expires), Revoked: moment(r.Revoked), Version: r.Version,
 	}
 }

@@ -69,12 +69,17 @@ type authorizationRow struct {
 	State     string `bun:"client_state"`
 	Challenge string `bun:"challenge"`
 	Scopes    string `bun:"scopes"`
+	JKT       string `bun:"jkt"`
+	Mode      string `bun:"mode"`
+	Extends   string `bun:"extends"`
+	Session   string `bun:"session_id"`
 }
 
 func rowOfAuthorization(a oauth.Authorization) *authorizationRow {
 	return &authorizationRow{
 		ID: a.ID, Verifier: string(a.Verifier), Browser: a.Browser, XApp: string(a.XApp), Expires: micros(a.Expires),
 		App: string(a.App), Redirect: a.Redirect, State: a.State, Challenge: a.Challenge, Scopes: string(a.Scopes),
+		JKT: a.JKT, Mode: string(a.Mode), Extends: string(a.Extends), Session: a.Session,
 	}
 }
 
@@ -83,6 +88,7 @@ func (r *authorizationRow) authorization() oauth.Authorization {
 		ID: r.ID, Verifier: secret.Box(r.Verifier), Browser: r.Browser, XApp: xapp.ID(r.XApp),
 		Expires: moment(r.Expires), App: client.AppID(r.App), Redirect: r.Redirect, State: r.State,
 		Challenge: r.Challenge, Scopes: oauth.Scopes(r.Scopes),
+		JKT: r.JKT, Mode: oauth.Mode(r.Mode), Extends: oauth.GrantID(r.Extends), Session: r.Session,
 	}
 }
 
@@ -140,6 +146,7 @@ type codeRow struct {
 	User      string `bun:"user_id"`
 	Scopes    string `bun:"scopes"`
 	Session   string `bun:"session_id"`
+	JKT       string `bun:"jkt"`
 	Expires   int64  `bun:"expires"`
 	Taken     int64  `bun:"taken"` // 1: yes
 }
@@ -147,7 +154,8 @@ type codeRow struct {
 func rowOfCode(c session.Code) *codeRow {
 	return &codeRow{
 		Digest: c.Digest, App: string(c.App), Redirect: c.Redirect, Challenge: c.Challenge, Grant: string(c.Grant),
-		User: string(c.User), Scopes: string(c.Scopes), Session: string(c.Session), Expires: micros(c.Expires),
+		User: string(c.User), Scopes: string(c.Scopes), Session: string(c.Session), JKT: c.JKT,
+		Expires: micros(c.Expires),
 	}
 }
 
@@ -155,6 +163,6 @@ func (r *codeRow) code() session.Code {
 	return session.Code{
 		Digest: r.Digest, App: client.AppID(r.App), Redirect: r.Redirect, Challenge: r.Challenge,
 		Grant: oauth.GrantID(r.Grant), User: user.ID(r.User), Scopes: oauth.Scopes(r.Scopes),
-		Session: session.ID(r.Session), Expires: moment(r.Expires),
+		Session: session.ID(r.Session), JKT: r.JKT, Expires: moment(r.Expires),
 	}
 }

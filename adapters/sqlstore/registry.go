@@ -76,6 +76,8 @@ type appRow struct {
 	RedirectURIs list   `bun:"redirect_uris"`
 	Actions      list   `bun:"actions"`
 	Scopes       list   `bun:"scopes"`
+	Cookies      int64  `bun:"cookies"` // 1: yes
+	DPoP         int64  `bun:"dpop"`    // 1: yes
 	Created      int64  `bun:"created"`
 	Version      int64  `bun:"version"`
 }
@@ -84,7 +86,7 @@ func rowOfApp(a client.App) *appRow {
 	return &appRow{
 		ID: string(a.ID), Name: a.Name, XApp: string(a.XApp), Status: string(a.Status),
 		Origins: listOf(a.Origins), RedirectURIs: listOf(a.RedirectURIs),
-		Actions: listOf(a.Actions), Scopes: listOf(a.Scopes),
+		Actions: listOf(a.Actions), Scopes: listOf(a.Scopes), Cookies: flag(a.Cookies), DPoP: flag(a.DPoP),
 		Created: micros(a.Created), Version: a.Version,
 	}
 }
@@ -93,7 +95,7 @@ func (r *appRow) app() client.App {
 	return client.App{
 		ID: client.AppID(r.ID), Name: r.Name, XApp: xapp.ID(r.XApp), Status: client.Status(r.Status),
 		Origins: itemsOf[client.Origin](r.Origins), RedirectURIs: itemsOf[string](r.RedirectURIs),
-		Actions: itemsOf[string](r.Actions), Scopes: itemsOf[string](r.Scopes),
+		Actions: itemsOf[string](r.Actions), Scopes: itemsOf[string](r.Scopes), Cookies: r.Cookies == 1, DPoP: r.DPoP == 1,
 		Created: moment(r.Created), Version: r.Version,
 	}
 }

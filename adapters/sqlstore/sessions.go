@@ -73,6 +73,8 @@ type sessionRow struct {
 	Scopes   string `bun:"scopes"`
 	Current  string `bun:"current"`
 	Previous string `bun:"previous"`
+	JKT      string `bun:"jkt"`
+	Cookie   int64  `bun:"cookie"` // 1: yes
 	Expires  int64  `bun:"expires"`
 	Revoked  int64  `bun:"revoked"`
 	Created  int64  `bun:"created"`
@@ -82,15 +84,15 @@ type sessionRow struct {
 func rowOfSession(s session.Session) *sessionRow {
 	return &sessionRow{
 		ID: string(s.ID), App: string(s.App), Grant: string(s.Grant), User: string(s.User), Scopes: string(s.Scopes),
-		Current: s.Current, Previous: s.Previous, Expires: micros(s.Expires), Revoked: micros(s.Revoked),
-		Created: micros(s.Created), Version: s.Version,
+		Current: s.Current, Previous: s.Previous, JKT: s.JKT, Cookie: flag(s.Cookie),
+		Expires: micros(s.Expires), Revoked: micros(s.Revoked), Created: micros(s.Created), Version: s.Version,
 	}
 }
 
 func (r *sessionRow) session() session.Session {
 	return session.Session{
 		ID: session.ID(r.ID), App: client.AppID(r.App), Grant: oauth.GrantID(r.Grant), User: user.ID(r.User),
-		Scopes: oauth.Scopes(r.Scopes), Current: r.Current, Previous: r.Previous,
+		Scopes: oauth.Scopes(r.Scopes), Current: r.Current, Previous: r.Previous, JKT: r.JKT, Cookie: r.Cookie == 1,
 		Expires: moment(r.Expires), Revoked: moment(r.Revoked), Created: moment(r.Created), Version: r.Version,
 	}
 }

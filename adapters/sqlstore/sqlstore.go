@@ -92,6 +92,12 @@ func (s *Store) Sessions() ports.Sessions { return newSessions(s) }
 // SigningKeys returns the store of signing keys.
 func (s *Store) SigningKeys() ports.SigningKeys { return newSigningKeys(s) }
 
+// Operators returns the store of operators.
+func (s *Store) Operators() ports.Operators { return newOperators(s) }
+
+// Uses returns the store of when credentials were last used.
+func (s *Store) Uses() ports.Uses { return &Uses{s.reads, s.writes} }
+
 // Quota returns the store of counts.
 func (s *Store) Quota() ports.QuotaStore { return s.quota }
 

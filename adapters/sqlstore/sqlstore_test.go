@@ -101,7 +101,7 @@ func conforms(t *testing.T, d database) {
 		s := d.open(t, dsn)
 		for _, table := range []string{
 			"grants", "applications", "api_keys", "xapps", "authorizations", "codes", "sessions", "signing_keys", "quotas",
-			"changes", "heads",
+			"changes", "heads", "operators", "uses",
 		} {
 			if _, err := s.DB().Exec("DELETE FROM " + table); err != nil {
 				t.Fatal(err)
@@ -137,6 +137,12 @@ func conforms(t *testing.T, d database) {
 	})
 	t.Run("SigningKeys", func(t *testing.T) {
 		conformance.SigningKeys(t, func(t *testing.T) ports.SigningKeys { return fresh(t).SigningKeys() })
+	})
+	t.Run("Operators", func(t *testing.T) {
+		conformance.Operators(t, func(t *testing.T) ports.Operators { return fresh(t).Operators() })
+	})
+	t.Run("Uses", func(t *testing.T) {
+		conformance.Uses(t, func(t *testing.T) ports.Uses { return fresh(t).Uses() })
 	})
 	t.Run("Changes", func(t *testing.T) {
 		conformance.Changes(t, func(t *testing.T) conformance.Changing { return fresh(t) })

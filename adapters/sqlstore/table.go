@@ -144,6 +144,13 @@ func micros(t time.Time) int64 {
 	return t.UnixMicro()
 }
 
+func flag(yes bool) int64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
 func moment(us int64) time.Time {
 	if us == 0 {
 		return time.Time{}

@@ -35,7 +35,11 @@ func (w *Watch) Registry(r ports.Registry) *Registry {
 			})},
 		keys: &APIKeys{r.Keys(), newShelf[string](w,
 			func(n ports.Counts) int64 { return n.Keys },
-			func(k apikey.Key, now time.Time) bool { return k.Good(now) }, nil)},
+			func(k apikey.Key, now time.Time) bool { return k.Good(now) },
+			func(k apikey.Key) apikey.Key {
+				k.Grants, k.Actions, k.Addresses = slices.Clone(k.Grants), slices.Clone(k.Actions), slices.Clone(k.Addresses)
+				return k
+			})},
 		xapps: &XApps{r.XApps(), newShelf[xapp.ID](w,
 			func(n ports.Counts) int64 { return n.XApps },
 			func(xapp.App, time.Time) bool { return true }, nil)},

@@ -85,12 +85,12 @@ func (g *Gate) server(ctx context.Context, c Credentials) (Caller, error) {
 		return Caller{}, err
 	}
 	grant := c.Grant
-	if key.Grant != "" {
-		if grant != "" && grant != key.Grant {
-			return Caller{}, fault.New(fault.Forbidden, "this key is bound to one grant, and Perch-Grant names another; "+
-				"leave the header out").Named("bound-key")
-		}
-		grant = key.Grant
+	if grant == "" && len(key.Grants) == 1 {
+		grant = key.Grants[0]
+	}
+	if grant != "" && !key.ActsFor(grant) {
+		return Caller{}, fault.New(fault.Forbidden, "this key is bound to other grants than the one Perch-Grant names").
+			Named("bound-key")
 	}
 	return Caller{App: app, Grant: grant, AppOnly: key.AppOnly, Actor: string(key.ID)}, nil
 }

@@ -23,7 +23,7 @@ func (registry) Authenticate(_ context.Context, key secret.Text) (client.App, ap
 	case "sk_free":
 		return app, apikey.Key{ID: "key_free", Kind: apikey.Secret, AppOnly: true}, nil
 	case "sk_bound":
-		return app, apikey.Key{ID: "key_bound", Kind: apikey.Secret, Grant: "g1"}, nil
+		return app, apikey.Key{ID: "key_bound", Kind: apikey.Secret, Grants: []oauth.GrantID{"g1"}}, nil
 	case "sk_down":
 		return client.App{}, apikey.Key{}, fault.New(fault.Unavailable, "the store is down")
 	}

@@ -15,6 +15,7 @@ import (
 	"perch/domain/apikey"
 	"perch/domain/client"
 	"perch/domain/fault"
+	"perch/domain/oauth"
 	"perch/domain/secret"
 	"perch/ports"
 )
@@ -134,7 +135,7 @@ func TestKeysThatMakeNoSenseAreNotIssued(t *testing.T) {
 	for name, k := range map[string]apikey.Key{
 		"of no application":        {App: "app_x", Kind: apikey.Secret},
 		"of no kind":               {App: app.ID},
-		"publishable and bound":    {App: app.ID, Kind: apikey.Publishable, Grant: "g"},
+		"publishable and bound":    {App: app.ID, Kind: apikey.Publishable, Grants: []oauth.GrantID{"g"}},
 		"publishable and app-only": {App: app.ID, Kind: apikey.Publishable, AppOnly: true},
 		"expired already":          {App: app.ID, Kind: apikey.Secret, Expires: time.Now().Add(-time.Second)},
 	} {

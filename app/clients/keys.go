@@ -47,7 +47,7 @@ func (s *Service) checkKey(ctx context.Context, k apikey.Key) error {
 	switch {
 	case k.Kind != apikey.Publishable && k.Kind != apikey.Secret:
 		return fault.New(fault.Invalid, "a key is publishable or secret, not %q", k.Kind)
-	case k.Kind == apikey.Publishable && (k.Grant != "" || k.AppOnly):
+	case k.Kind == apikey.Publishable && (len(k.Grants) > 0 || k.AppOnly):
 		return fault.New(fault.Invalid, "a publishable key only starts sign-ins; "+
 			"only a secret key can be bound to a grant or act app-only")
 	case !k.Expires.IsZero() && k.Expires.Before(time.Now()):

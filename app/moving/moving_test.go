@@ -3,6 +3,7 @@ package moving_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -306,7 +307,7 @@ func TestARevokedKeyIsTold(t *testing.T) {
 			t.Errorf("%s: %+v, %v", r.kind, o, err)
 		}
 	}
-	if after, err := p.registry.Keys().Get(t.Context(), "key"); err != nil || after != k {
+	if after, err := p.registry.Keys().Get(t.Context(), "key"); err != nil || !reflect.DeepEqual(after, k) {
 		t.Errorf("the key became %+v, %v", after, err)
 	}
 }

@@ -47,19 +47,25 @@ type (
 		RedirectURIs []string        `json:"redirect_uris"`
 		Actions      []string        `json:"actions"`
 		Scopes       []string        `json:"scopes"`
+		Cookies      bool            `json:"cookies,omitempty"`
+		DPoP         bool            `json:"dpop,omitempty"`
 		Created      time.Time       `json:"created,omitzero"`
 	}
 	keyRecord struct {
-		ID      string    `json:"id"`
-		App     string    `json:"app"`
-		Kind    string    `json:"kind"`
-		Hint    string    `json:"hint"`
-		Digest  string    `json:"digest"`
-		Grant   string    `json:"grant,omitempty"`
-		AppOnly bool      `json:"app_only,omitempty"`
-		Created time.Time `json:"created,omitzero"`
-		Expires time.Time `json:"expires,omitzero"`
-		Revoked time.Time `json:"revoked,omitzero"`
+		ID        string          `json:"id"`
+		App       string          `json:"app"`
+		Kind      string          `json:"kind"`
+		Name      string          `json:"name,omitempty"`
+		Hint      string          `json:"hint"`
+		Digest    string          `json:"digest"`
+		Grant     oauth.GrantID   `json:"grant,omitempty"` // where it is one, as versions that know of one alone wrote it
+		Grants    []oauth.GrantID `json:"grants,omitempty"`
+		Actions   []string        `json:"actions,omitempty"`
+		Addresses []string        `json:"addresses,omitempty"`
+		AppOnly   bool            `json:"app_only,omitempty"`
+		Created   time.Time       `json:"created,omitzero"`
+		Expires   time.Time       `json:"expires,omitzero"`
+		Revoked   time.Time       `json:"revoked,omitzero"`
 	}
 	grantRecord struct {
 		ID         string    `json:"id"`
@@ -105,29 +111,43 @@ func (r xappRecord) xapp() xapp.App {
 func recordOfApp(a client.App) appRecord {
 	return appRecord{
 		ID: string(a.ID), Name: a.Name, XApp: string(a.XApp), Status: string(a.Status), Origins: a.Origins,
-		RedirectURIs: a.RedirectURIs, Actions: a.Actions, Scopes: a.Scopes, Created: a.Created,
+		RedirectURIs: a.RedirectURIs, Actions: a.Actions, Scopes: a.Scopes, Cookies: a.Cookies, DPoP: a.DPoP,
+		Created: a.Created,
 	}
 }
 
 func (r appRecord) app() client.App {
 	return client.App{
 		ID: client.AppID(r.ID), Name: r.Name, XApp: xapp.ID(r.XApp), Status: client.Status(r.Status), Origins: r.Origins,
-		RedirectURIs: r.RedirectURIs, Actions: r.Actions, Scopes: r.Scopes, Created: r.Created,
+		RedirectURIs: r.RedirectURIs, Actions: r.Actions, Scopes: r.Scopes, Cookies: r.Cookies, DPoP: r.DPoP,
+		Created: r.Created,
 	}
 }
 
 func recordOfKey(k apikey.Key) keyRecord {
-	return keyRecord{
-		ID: string(k.ID), App: string(k.App), Kind: string(k.Kind), Hint: k.Hint, Digest: k.Digest,
-		Grant: string(k.Grant), AppOnly: k.AppOnly, Created: k.Created, Expires: k.Expires, Revoked: k.Revoked,
+	r := keyRecord{
+		ID: string(k.ID), App: string(k.App), Kind: string(k.Kind), Name: k.Name, Hint: k.Hint, Digest: k.Digest,
+		Actions: k.Actions, Addresses: apikey.Written(k.Addresses), AppOnly: k.AppOnly,
+		Created: k.Created, Expires: k.Expires, Revoked: k.Revoked,
 	}
+	if len(k.Grants) == 1 {
+		r.Grant = k.Grants[0]
+	} else {
+		r.Grants = k.Grants
+	}
+	return r
 }
 
 func (r keyRecord) key() apikey.Key {
-	return apikey.Key{
-		ID: apikey.ID(r.ID), App: client.AppID(r.App), Kind: apikey.Kind(r.Kind), Hint: r.Hint, Digest: r.Digest,
-		Grant: oauth.GrantID(r.Grant), AppOnly: r.AppOnly, Created: r.Created, Expires: r.Expires, Revoked: r.Revoked,
+	k := apikey.Key{
+		ID: apikey.ID(r.ID), App: client.AppID(r.App), Kind: apikey.Kind(r.Kind), Name: r.Name, Hint: r.Hint,
+		Digest: r.Digest, Grants: r.Grants, Actions: r.Actions, Addresses: apikey.Read(r.Addresses), AppOnly: r.AppOnly,
+		Created: r.Created, Expires: r.Expires, Revoked: r.Revoked,
 	}
+	if r.Grant != "" {
+		k.Grants = []oauth.GrantID{r.Grant}
+	}
+	return k
 }
 
 // recordOfGrant leaves out the tokens.

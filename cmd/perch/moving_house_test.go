@@ -137,7 +137,7 @@ func (s stop) settle(t *testing.T, n int) {
 		digests := must[[]string](t)(ring.Digests(ctx, secret.New("sk_"+string(id)), "apikey"))
 		must[apikey.Key](t)(r.Keys().Create(ctx, apikey.Key{
 			ID: apikey.ID("key_" + id), App: id, Kind: apikey.Secret, Hint: "sk_…", Digest: digests[0],
-			AppOnly: true, Grant: "grant_000001", Created: day, Expires: day.Add(time.Hour),
+			AppOnly: true, Grants: []oauth.GrantID{"grant_000001"}, Created: day, Expires: day.Add(time.Hour),
 		}))
 	}
 	for i := range n {

@@ -2,6 +2,8 @@
 package apikey
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,17 +26,20 @@ const (
 
 // A Key is what is kept of an API key; the key itself is shown once, when made.
 type Key struct {
-	ID      ID
-	App     client.AppID
-	Kind    Kind
-	Hint    string        // first and last characters, for people
-	Digest  string        // peppered HMAC of the key
-	Grant   oauth.GrantID // the one grant it acts for, if it is bound
-	AppOnly bool          // may perform actions with the X App's own bearer
-	Created time.Time
-	Expires time.Time // zero: never
-	Revoked time.Time // zero: not
-	Version int64     // set by the store
+	ID        ID
+	App       client.AppID
+	Kind      Kind
+	Name      string          // for people; may be empty
+	Hint      string          // first and last characters, for people
+	Digest    string          // peppered HMAC of the key
+	Grants    []oauth.GrantID // those it acts for; empty: any of the application's
+	Actions   []string        // what it may do, see client.App; empty: all that the application may
+	Addresses []netip.Prefix  // where it may be used from; empty: anywhere
+	AppOnly   bool            // may perform actions with the X App's own bearer
+	Created   time.Time
+	Expires   time.Time // zero: never
+	Revoked   time.Time // zero: not
+	Version   int64     // set by the store
 }
 
 // Prefix is how keys of the kind begin.
@@ -63,6 +68,29 @@ func Hint(key string) string {
 	}
 	return key[:6] + "…" + key[len(key)-4:]
 }
+
+// Written is how addresses are kept: in CIDR notation.
+func Written(addresses []netip.Prefix) []string {
+	var list []string
+	for _, a := range addresses {
+		list = append(list, a.String())
+	}
+	return list
+}
+
+// Read is the other way. What is not in CIDR notation becomes a prefix that
+// holds no address, so that a key is never good in more places than was said.
+func Read(list []string) []netip.Prefix {
+	var addresses []netip.Prefix
+	for _, text := range list {
+		a, _ := netip.ParsePrefix(text)
+		addresses = append(addresses, a)
+	}
+	return addresses
+}
+
+// ActsFor reports whether the key may act for the grant.
+func (k Key) ActsFor(g oauth.GrantID) bool { return len(k.Grants) == 0 || slices.Contains(k.Grants, g) }
 
 // Good reports whether the key may be used at now.
 func (k Key) Good(now time.Time) bool {

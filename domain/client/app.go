@@ -35,6 +35,8 @@ type App struct {
 	RedirectURIs []string // exact
 	Actions      []string // what it may do, see Permits
 	Scopes       []string // what it may ask of users at most
+	Cookies      bool     // its pages hold their session in a cookie instead of tokens
+	DPoP         bool     // its access tokens must be bound to a key (RFC 9449)
 	Created      time.Time
 	Version      int64 // set by the store
 }

@@ -30,7 +30,23 @@ type Authorization struct {
 	State     string // the client's state, given back untouched
 	Challenge string // the client's S256 code challenge
 	Scopes    Scopes
+	JKT       string // thumbprint of the key that the client wants its code bound to (RFC 9449 section 10)
+
+	Mode    Mode
+	Extends GrantID // the grant that is to get more scopes
+	Session string  // the session that asked for it, if one did
 }
+
+// A Mode says how a sign-in ends.
+type Mode string
+
+// A sign-in ends with a code for the client application, with a cookie for the
+// browser, or with more scopes for a grant that is there.
+const (
+	ModeCode   Mode = ""
+	ModeCookie Mode = "cookie"
+	ModeExtend Mode = "extend"
+)
 
 // A Callback is what the browser brings back from X.
 type Callback struct {

@@ -31,7 +31,8 @@ type Code struct {
 	Grant     oauth.GrantID
 	User      user.ID
 	Scopes    oauth.Scopes
-	Session   ID // the session it opens
+	Session   ID     // the session it opens
+	JKT       string // thumbprint of the key its tokens will be bound to; empty: not said
 	Expires   time.Time
 }
 
@@ -44,6 +45,8 @@ type Session struct {
 	Scopes   oauth.Scopes
 	Current  string // digest of the newest refresh token
 	Previous string // digest of the one before, good until Current is used
+	JKT      string // thumbprint of the key it is bound to (RFC 9449); empty: none
+	Cookie   bool   // it is held by a cookie; there are no tokens
 	Expires  time.Time
 	Revoked  time.Time // zero: not
 	Created  time.Time
@@ -81,7 +84,9 @@ func (s Session) End(now time.Time) Session {
 
 // Alters reports whether whoever has read old must not go by it any more, now
 // that s is stored. New tokens and a later end alter nothing.
-func (s Session) Alters(old Session) bool { return !s.Revoked.Equal(old.Revoked) }
+func (s Session) Alters(old Session) bool {
+	return !s.Revoked.Equal(old.Revoked) || s.Scopes != old.Scopes
+}
 
 // Claims is what an access token of Perch says (RFC 9068).
 type Claims struct {
@@ -92,6 +97,7 @@ type Claims struct {
 	Session ID
 	User    user.ID
 	Scopes  oauth.Scopes
+	JKT     string // thumbprint of the key the token is bound to (RFC 9449 section 6); empty: none
 	Issued  time.Time
 	Expires time.Time
 }

@@ -30,6 +30,7 @@ func APIKeys(t *testing.T, open func(*testing.T) ports.APIKeys) {
 		{"the digest of a key never changes", keysDigestFixed},
 		{"a list is ordered by the bytes of the ID and paged", keysList},
 		{"a list can be of one application", keysListApp},
+		{"nothing that goes in or comes out shares memory with the store", keysAliasing},
 		{"a cancelled call is quick", keysCancelled},
 	}...))
 }
@@ -102,6 +103,22 @@ func keysListApp(t *testing.T, s ports.APIKeys) {
 	list, err := s.List(t.Context(), "even", "k000", 1)
 	got := ids(must(t, list, err), func(k apikey.Key) apikey.ID { return k.ID })
 	wantSame(t, "one key of even after k000", got, []apikey.ID{"k002"})
+}
+
+func keysAliasing(t *testing.T, s ports.APIKeys) {
+	spoil := func(k apikey.Key) { k.Grants[0], k.Actions[0], k.Addresses[0] = "spoilt", "spoilt", k.Addresses[1] }
+	want := apiKey("a", 1, at)
+	want.Version = 1
+	in := apiKey("a", 1, at)
+	created, err := s.Create(t.Context(), in)
+	must(t, created, err)
+	spoil(in)
+	spoil(created)
+	got, err := s.ByDigest(t.Context(), []string{"digest-a"})
+	wantSame(t, "after spoiling what went through Create", must(t, got, err), want)
+	spoil(got)
+	got, err = s.Get(t.Context(), "a")
+	wantSame(t, "after spoiling what ByDigest returned", must(t, got, err), want)
 }
 
 func keysCancelled(t *testing.T, s ports.APIKeys) {

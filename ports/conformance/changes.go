@@ -179,8 +179,9 @@ func changesByTheDomain(t *testing.T, p Changing) {
 			t.Errorf("transition %d of a grant: counted %v, and the domain says %v", i, got, want)
 		}
 	}
-	s := h.session
-	for i, next := range []session.Session{s, s.End(at(1)), s.End(at(1)), s} {
+	s, wider := h.session, h.session
+	wider.Scopes += " users.email"
+	for i, next := range []session.Session{s, wider, s, s.End(at(1)), s.End(at(1)), s} {
 		before := counts(t, p).Sessions
 		was := s
 		var err error

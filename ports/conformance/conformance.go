@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -75,7 +76,7 @@ func wantKind(t *testing.T, what string, err error, want fault.Kind) {
 
 func wantSame(t *testing.T, what string, got, want any) {
 	t.Helper()
-	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(sameMoment)); d != "" {
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(sameMoment), cmpopts.EquateComparable(netip.Prefix{})); d != "" {
 		t.Errorf("%s (-want +got):\n%s", what, d)
 	}
 }

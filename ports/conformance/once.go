@@ -34,6 +34,7 @@ func authorization(id string, when func(int) time.Time) oauth.Authorization {
 		ID: id, Verifier: secret.Box("verifier-" + id), Browser: "browser-" + id, XApp: xapp.ID("x-" + id),
 		Expires: when(10), App: client.AppID("app-" + id), Redirect: "https://r.example/?q='a'&b=\"" + id,
 		State: "state ?0 é " + id, Challenge: "challenge-" + id, Scopes: oauth.Scopes("tweet.read users.read"),
+		JKT: "jkt-" + id, Mode: oauth.ModeExtend, Extends: oauth.GrantID("grant-" + id), Session: "session-" + id,
 	}
 }
 
@@ -124,7 +125,8 @@ func code(digest string, when func(int) time.Time) session.Code {
 	return session.Code{
 		Digest: digest, App: client.AppID("app-" + digest), Redirect: "https://r.example/?'" + digest,
 		Challenge: "challenge-" + digest, Grant: oauth.GrantID("grant-" + digest), User: user.ID("user-" + digest),
-		Scopes: "tweet.read users.read", Session: session.ID("session-" + digest), Expires: when(10),
+		Scopes: "tweet.read users.read", Session: session.ID("session-" + digest),
+		JKT: "jkt-" + digest, Expires: when(10),
 	}
 }
 

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -46,6 +47,7 @@ func app(id string, n int, when func(int) time.Time) client.App {
 		Origins:      []client.Origin{client.Origin(numbered("https://o", n)), "https://second.example"},
 		RedirectURIs: []string{numbered("https://r.example/?a=\"1\"&b=", n), "", "z", "a"},
 		Actions:      []string{numbered("tag:'Posts' ", n)}, Scopes: []string{numbered("tweet.read", n), "x,y"},
+		Cookies: true, DPoP: true,
 		Created: when(n),
 	}
 }
@@ -166,7 +168,10 @@ func xappsCancelled(t *testing.T, s ports.XApps) {
 func apiKey(id string, n int, when func(int) time.Time) apikey.Key {
 	return apikey.Key{
 		ID: apikey.ID(id), App: client.AppID(numbered("app", n)), Kind: apikey.Publishable, Hint: numbered("pk_a…", n),
-		Digest: "digest-" + id, Grant: oauth.GrantID(numbered("grant", n)), AppOnly: true,
-		Created: when(n), Expires: when(n + 1), Revoked: when(n + 2),
+		Name: numbered("Näme ", n), Digest: "digest-" + id, AppOnly: true,
+		Grants:    []oauth.GrantID{oauth.GrantID(numbered("grant", n)), "g'\"2"},
+		Actions:   []string{numbered("tag:'Posts' ", n), "read"},
+		Addresses: []netip.Prefix{netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), 32), netip.MustParsePrefix("2001:db8::/32")},
+		Created:   when(n), Expires: when(n + 1), Revoked: when(n + 2),
 	}
 }

@@ -42,6 +42,7 @@ func browser(id string, n int, when func(int) time.Time) session.Session {
 		ID: session.ID(id), App: client.AppID(numbered("app", n)), Grant: oauth.GrantID(numbered("grant", n)),
 		User: user.ID(numbered("user", n)), Scopes: oauth.Scopes(numbered("tweet.read x", n)),
 		Current: numbered("current", n), Previous: numbered("previous", n),
+		JKT: numbered("jkt", n), Cookie: true,
 		Expires: when(n), Revoked: when(n + 1), Created: when(n + 2),
 	}
 }

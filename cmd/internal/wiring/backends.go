@@ -28,6 +28,8 @@ type backend interface {
 	Codes() ports.Codes
 	Sessions() ports.Sessions
 	SigningKeys() ports.SigningKeys
+	Operators() ports.Operators
+	Uses() ports.Uses
 	Quota() ports.QuotaStore
 	Heads() ports.Heads
 	Close() error
@@ -41,6 +43,8 @@ type Stores struct {
 	Codes          ports.Codes
 	Sessions       ports.Sessions
 	SigningKeys    ports.SigningKeys
+	Operators      ports.Operators
+	Uses           ports.Uses
 	Quota          ports.QuotaStore
 	Clock          ports.Clock // that of the vault
 	Warm           Warm
@@ -98,7 +102,8 @@ func (o *opener) all(ctx context.Context) (Stores, error) {
 	}
 	s := Stores{
 		Vault: main.Vault(), Registry: main.Registry(), Authorizations: main.Authorizations(), Codes: main.Codes(),
-		Sessions: main.Sessions(), SigningKeys: main.SigningKeys(), Quota: main.Quota(), Clock: main,
+		Sessions: main.Sessions(), SigningKeys: main.SigningKeys(),
+		Operators: main.Operators(), Uses: main.Uses(), Quota: main.Quota(), Clock: main,
 	}
 	for _, part := range []struct {
 		url  string
