@@ -76,7 +76,8 @@ func wantKind(t *testing.T, what string, err error, want fault.Kind) {
 
 func wantSame(t *testing.T, what string, got, want any) {
 	t.Helper()
-	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(sameMoment), cmpopts.EquateComparable(netip.Prefix{})); d != "" {
+	d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmp.Comparer(sameMoment), cmpopts.EquateComparable(netip.Prefix{}))
+	if d != "" {
 		t.Errorf("%s (-want +got):\n%s", what, d)
 	}
 }
