@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,7 +28,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &conn{Conn: nc, from: l}
+	c := &conn{Conn: nc, from: l, addr: addressOf(nc)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open[c] = struct{}{}
@@ -55,6 +56,7 @@ func (l *listener) closeIf(end func(*conn) bool) {
 type conn struct {
 	net.Conn
 	from   *listener
+	addr   netip.Addr  // of the peer
 	used   atomic.Bool // the peer has sent something
 	gone   atomic.Bool // the peer has closed its side, or broke
 	unread atomic.Bool // it is to be closed although the peer is still sending

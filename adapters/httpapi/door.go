@@ -13,7 +13,7 @@ import (
 // of two counts.
 var singles = []string{
 	"Content-Length", "Transfer-Encoding", "Host", "Authorization", "Perch-Grant", "Idempotency-Key",
-	"Content-Type", "Origin", "Access-Control-Request-Method",
+	"Content-Type", "Origin", "Access-Control-Request-Method", "X-Forwarded-For", "X-Forwarded-Proto",
 }
 
 // checkHeaders refuses a header block that another reader could understand

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -54,6 +55,8 @@ type plan struct {
 	wait   func(*patience)
 	apps   func(ports.Applications) ports.Applications
 	parts  []health.Part
+
+	proxies []string // that are trusted
 }
 
 // A house is everything behind two doors on loopback, with X behind it all.
@@ -113,6 +116,9 @@ func build(t *testing.T, p plan) *house {
 	}
 	h.services = furnish(p, gateway, issuer)
 	cfg := Config{PublicURL: issuer, AdminToken: secret.New(adminToken), Version: "test"}
+	for _, p := range p.proxies {
+		cfg.Proxies = append(cfg.Proxies, netip.MustParsePrefix(p))
+	}
 	logger := slog.New(slog.NewTextHandler(h.log, nil))
 	h.server = NewPublic(cfg, h.services, logger)
 	if p.wait != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +27,7 @@ type request struct {
 	c       *fiber.Ctx
 	conn    *conn
 	id      string
+	addr    netip.Addr // the client's, as a trusted proxy names it; IPv4 is never written as IPv6
 	method  string
 	path    string // canonical, as the client sent it
 	query   string
@@ -57,7 +59,9 @@ func from(c *fiber.Ctx) *request {
 // begin makes the request of c.
 func (s *Server) begin(c *fiber.Ctx) *request {
 	r := &request{c: c, id: "req_" + strings.ToLower(rand.Text()), method: strings.Clone(c.Method())}
-	r.conn, _ = c.Context().Conn().(*conn)
+	if r.conn, _ = c.Context().Conn().(*conn); r.conn != nil {
+		r.addr = r.conn.addr
+	}
 	r.ctx, r.cancel = context.WithCancelCause(s.base)
 	r.path = strings.Clone(c.Path())
 	c.Locals(requestKey{}, r)
@@ -120,6 +124,9 @@ func (s *Server) look(r *request) error {
 	}
 	r.query = query
 	r.body = bodyOf(r.c.Context(), r.conn)
+	if err := s.whence(r); err != nil {
+		return err
+	}
 	r.origin = r.header(fiber.HeaderOrigin)
 	// Sec-Fetch-Mode alone is no sign of a browser: Node's fetch sends it. Browsers send it with the others.
 	r.browser = r.origin != "" || r.has("Sec-Fetch-Site") || r.has("Sec-Fetch-Dest") || r.has("Sec-Fetch-User")

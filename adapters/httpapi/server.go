@@ -10,6 +10,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +32,10 @@ type Config struct {
 	PublicURL  string      // the issuer, without a slash at its end; https makes cookies Secure and adds HSTS
 	AdminToken secret.Text // what operators send as bearer; if empty every operator is refused
 	Version    string      // shown by /healthz
+
+	// Proxies are those that are believed when they say whom they speak for. IPv4
+	// is not written as IPv6.
+	Proxies []netip.Prefix
 }
 
 // Services are what the doors lead to.

@@ -33,7 +33,7 @@ func (m Mistakes) Error() string {
 
 // Check returns every mistake in settled settings.
 func (c Config) Check() Mistakes {
-	return slices.Concat(c.checkListen(), c.checkPublicURL(), c.CheckStores(), c.checkX(), c.checkRest())
+	return slices.Concat(c.checkListen(), c.checkProxies(), c.checkPublicURL(), c.CheckStores(), c.checkX(), c.checkRest())
 }
 
 func (c Config) checkListen() (m Mistakes) {

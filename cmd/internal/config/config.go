@@ -32,6 +32,10 @@ type Config struct {
 	// stays empty where it follows from a port that is still to be chosen.
 	PublicURL string `env:"PERCH_PUBLIC_URL" placeholder:"URL" help:"How browsers reach Perch: https://host. Without it, http:// and the address Perch listens on."`
 
+	// TrustedProxies are the proxies in front of Perch that are believed when they
+	// say who the client is; see Proxies.
+	TrustedProxies []string `env:"PERCH_TRUSTED_PROXIES" sep:"," placeholder:"ADDRESSES" help:"The proxies in front of Perch: IP addresses and networks, as 10.0.0.5,192.168.7.0/24. What they say in X-Forwarded-For and X-Forwarded-Proto counts."`
+
 	// Store names the backend that everything is kept in: memory:, sqlite:PATH,
 	// d1:ACCOUNT/DATABASE or the URL of PostgreSQL, which may hold a password: show
 	// it by Shown alone.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"strconv"
+	"strings"
 
 	"perch/domain/secret"
 )
@@ -18,6 +19,7 @@ func (c Config) Show() []Setting {
 		{"PERCH_LISTEN", c.Listen},
 		{"PERCH_ADMIN_LISTEN", or(c.AdminListen, "off")},
 		{"PERCH_PUBLIC_URL", or(c.PublicURL, "(follows from the port)")},
+		{"PERCH_TRUSTED_PROXIES", or(strings.Join(c.TrustedProxies, ","), "(none)")},
 		{"PERCH_STORE", Shown(c.Store)},
 		{"PERCH_VAULT", Shown(c.Vault)},
 		{"PERCH_REGISTRY", Shown(c.Registry)},

@@ -117,7 +117,7 @@ func newObserver(log *slog.Logger) ports.Observer { return telemetry.NewLog(log)
 type doors struct{ public, admin *httpapi.Server }
 
 func newDoors(cfg config.Config, v Version, s httpapi.Services, log *slog.Logger) doors {
-	c := httpapi.Config{PublicURL: cfg.PublicURL, AdminToken: cfg.AdminToken, Version: string(v)}
+	c := httpapi.Config{PublicURL: cfg.PublicURL, AdminToken: cfg.AdminToken, Version: string(v), Proxies: cfg.Proxies()}
 	d := doors{public: httpapi.NewPublic(c, s, log)}
 	if cfg.AdminListen != "" {
 		d.admin = httpapi.NewAdmin(c, s, log)
