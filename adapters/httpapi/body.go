@@ -87,7 +87,8 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	if err != nil {
 		b.ended = b.verdict(err)
-		if errors.Is(b.ended, io.EOF) && b.whole != nil {
+		if errors.Is(b.ended, io.EOF) {
+			b.conn.busy()
 			b.whole()
 		}
 	}

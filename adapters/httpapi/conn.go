@@ -1,38 +1,60 @@
 package httpapi
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
-// A listener hands out connections that can be watched, and can close them all.
+// A listener hands out connections that can be watched, as many as the crowd has
+// room for, and can close them all.
 type listener struct {
 	net.Listener
-	linger time.Duration
-
-	mu   sync.Mutex
-	open map[*conn]struct{}
+	*crowd
+	tls      *tls.Config   // nil for plain HTTP
+	patience time.Duration // for a handshake
+	linger   time.Duration
 }
 
-func listen(ln net.Listener, linger time.Duration) *listener {
-	return &listener{Listener: ln, linger: linger, open: map[*conn]struct{}{}}
-}
-
+// Accept returns the next connection that there is room for. Being out of files
+// or memory for a moment is no reason to stop.
 func (l *listener) Accept() (net.Conn, error) {
-	nc, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for pause := 5 * time.Millisecond; ; {
+		nc, err := l.Listener.Accept()
+		switch {
+		case exhausted(err):
+			l.shed()
+			time.Sleep(pause)
+			pause = min(2*pause, 100*time.Millisecond)
+			continue
+		case err != nil:
+			return nil, err
+		}
+		if c := l.take(nc); l.enter(c) {
+			return c, nil
+		}
+		_ = nc.Close()
 	}
-	c := &conn{Conn: nc, from: l, addr: addressOf(nc)}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.open[c] = struct{}{}
-	return c, nil
+}
+
+func (l *listener) take(nc net.Conn) *conn {
+	c := &conn{Conn: nc, raw: nc, from: l, addr: addressOf(nc)}
+	if l.tls != nil {
+		c.Conn = tls.Server(nc, l.tls)
+	}
+	c.hello = sync.OnceValue(c.greet)
+	return c
+}
+
+func exhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOBUFS) ||
+		errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.ECONNABORTED)
 }
 
 // closeUnused closes connections on which nothing has ever been sent.
@@ -41,25 +63,18 @@ func (l *listener) closeUnused() { l.closeIf(func(c *conn) bool { return !c.used
 // closeAll closes every connection, whatever happens on it.
 func (l *listener) closeAll() { l.closeIf(func(*conn) bool { return true }) }
 
-func (l *listener) closeIf(end func(*conn) bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for c := range l.open {
-		if end(c) {
-			_ = c.Conn.Close()
-		}
-	}
-}
-
 // A conn remembers that its peer has gone, can be watched for that while nobody
 // reads it, and closes so that the last reply is not lost.
 type conn struct {
-	net.Conn
-	from   *listener
-	addr   netip.Addr  // of the peer
-	used   atomic.Bool // the peer has sent something
-	gone   atomic.Bool // the peer has closed its side, or broke
-	unread atomic.Bool // it is to be closed although the peer is still sending
+	net.Conn          // speaks TLS if the door does
+	raw      net.Conn // beneath it
+	from     *listener
+	hello    func() error // does the handshake, once
+	addr     netip.Addr   // of the peer
+	used     atomic.Bool  // the peer has sent something
+	gone     atomic.Bool  // the peer has closed its side, or broke
+	done     atomic.Bool  // a request has been answered; what is read next is another
+	unread   atomic.Bool  // it is to be closed although the peer is still sending
 
 	mu   sync.Mutex
 	held []byte // what a watch has read
@@ -68,6 +83,12 @@ type conn struct {
 func (c *conn) Read(p []byte) (int, error) {
 	if n := c.takeHeld(p); n > 0 {
 		return n, nil
+	}
+	if c.done.CompareAndSwap(true, false) {
+		c.from.set(c, c.from.idle)
+	}
+	if err := c.hello(); err != nil {
+		return 0, err
 	}
 	n, err := c.Conn.Read(p)
 	if n > 0 {
@@ -78,6 +99,15 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// busy keeps the connection from making room for others: it has sent a request.
+func (c *conn) busy() { c.from.set(c, nil) }
+
+// slow lets it: all of the request is still to come, from anybody.
+func (c *conn) slow() { c.from.set(c, c.from.fresh) }
+
+// secure reports whether what is sent and read cannot be seen on the way.
+func (c *conn) secure() bool { return c.from.tls != nil }
 
 func (c *conn) takeHeld(p []byte) int {
 	c.mu.Lock()
@@ -123,9 +153,7 @@ func (c *conn) Close() error {
 		_ = c.SetReadDeadline(time.Now().Add(c.from.linger))
 		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)
 	}
-	c.from.mu.Lock()
-	delete(c.from.open, c)
-	c.from.mu.Unlock()
+	c.from.leave(c)
 	return c.Conn.Close()
 }
 

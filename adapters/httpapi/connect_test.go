@@ -63,7 +63,7 @@ func (h *house) tokenCall(form url.Values, headers ...string) answer {
 }
 
 func TestConnect(t *testing.T) {
-	h := build(t, plan{})
+	h := build(t, plan{plain: true})
 	back, cookie := h.start("s1", "approve")
 	if !cookie.HttpOnly || cookie.SameSite != http.SameSiteLaxMode || cookie.MaxAge != 600 ||
 		cookie.Path != "/oauth/callback" || cookie.Secure || !strings.HasPrefix(cookie.Name, "perch_auth_") {

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -14,8 +15,13 @@ import (
 // dial opens a raw connection to a door.
 func dial(t *testing.T, base string) net.Conn {
 	t.Helper()
-	c, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	c, err := net.Dial("tcp", hostOf(base))
 	must(t, err)
+	if strings.HasPrefix(base, "https://") {
+		secure := tls.Client(c, &tls.Config{RootCAs: trusted().roots, ServerName: "127.0.0.1"})
+		must(t, secure.Handshake())
+		c = secure
+	}
 	t.Cleanup(func() { _ = c.Close() })
 	must(t, c.SetDeadline(time.Now().Add(5*time.Second)))
 	return c

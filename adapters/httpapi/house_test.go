@@ -57,6 +57,9 @@ type plan struct {
 	parts  []health.Part
 
 	proxies []string // that are trusted
+	tls     bool     // the doors speak it
+	plain   bool     // and never do
+	limits  Limits
 }
 
 // A house is everything behind two doors on loopback, with X behind it all.
@@ -109,16 +112,18 @@ func build(t *testing.T, p plan) *house {
 	t.Cleanup(gateway.Close)
 
 	publicLn, adminLn := listenLocal(t), listenLocal(t)
-	h.public, h.admin = "http://"+publicLn.Addr().String(), "http://"+adminLn.Addr().String()
+	scheme := "http://"
+	cfg := Config{AdminToken: secret.New(adminToken), Version: "test", Proxies: prefixes(p.proxies...), Limits: p.limits}
+	if p.tls || *overTLS && !p.plain {
+		scheme, cfg.Certificate = "https://", certificate(t)
+	}
+	h.public, h.admin = scheme+publicLn.Addr().String(), scheme+adminLn.Addr().String()
 	issuer := h.public
 	if p.secure {
 		issuer = "https://perch.example"
 	}
 	h.services = furnish(p, gateway, issuer)
-	cfg := Config{PublicURL: issuer, AdminToken: secret.New(adminToken), Version: "test"}
-	for _, p := range p.proxies {
-		cfg.Proxies = append(cfg.Proxies, netip.MustParsePrefix(p))
-	}
+	cfg.PublicURL = issuer
 	logger := slog.New(slog.NewTextHandler(h.log, nil))
 	h.server = NewPublic(cfg, h.services, logger)
 	if p.wait != nil {
@@ -153,6 +158,13 @@ func furnish(p plan, x ports.TwitterGateway, issuer string) Services {
 		Gate: access.New(cs, ss), Actions: actions.New(gs, xs, store.Quota(), p.limit, x, silence{}),
 		Clients: cs, Grants: gs, Sessions: ss, XApps: xs, Health: health.New(p.parts...),
 	}
+}
+
+func prefixes(texts ...string) (all []netip.Prefix) {
+	for _, text := range texts {
+		all = append(all, netip.MustParsePrefix(text))
+	}
+	return all
 }
 
 func listenLocal(t *testing.T) net.Listener {

@@ -15,6 +15,8 @@ const (
 	forwardedProto = "X-Forwarded-Proto"
 )
 
+const plainHTTP = "plain-http"
+
 // addressOf returns the IP address of a connection's other end, IPv4 as IPv4.
 // It is invalid where there is none.
 func addressOf(c net.Conn) netip.Addr {
@@ -36,9 +38,13 @@ func (s *Server) trusts(addr netip.Addr) bool {
 }
 
 // whence sets the client's address. If the peer is a trusted proxy, it is the one
-// the proxy names, and what the client sent in the open is refused.
+// the proxy names. What the client sent in the open is refused.
 func (s *Server) whence(r *request) error {
 	if !s.trusts(r.addr) {
+		if !r.conn.secure() && !r.addr.IsLoopback() {
+			return fault.New(fault.Forbidden, "plain HTTP is spoken here only with this machine and with declared proxies; "+
+				"use %s, and replace the credential if one was sent", s.cfg.PublicURL).Named(plainHTTP)
+		}
 		return nil
 	}
 	if names := r.header(forwardedFor); names != "" {
@@ -54,7 +60,7 @@ func (s *Server) whence(r *request) error {
 	}
 	if plain && s.secure() && r.mayHoldSecrets() {
 		return fault.New(fault.Forbidden, "this request came over plain HTTP, and whatever is secret in it has travelled "+
-			"in the open; use %s, and replace the credential", s.cfg.PublicURL).Named("plain-http")
+			"in the open; use %s, and replace the credential", s.cfg.PublicURL).Named(plainHTTP)
 	}
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
-	"net/netip"
 	"strings"
 	"testing"
 )
@@ -13,10 +12,7 @@ import (
 // address, and returns where it is.
 func behind(t *testing.T, publicURL string, proxies ...string) string {
 	t.Helper()
-	cfg := Config{PublicURL: publicURL}
-	for _, p := range proxies {
-		cfg.Proxies = append(cfg.Proxies, netip.MustParsePrefix(p))
-	}
+	cfg := Config{PublicURL: publicURL, Proxies: prefixes(proxies...)}
 	s := newServer(cfg, Services{}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	tell := func(_ *Server, r *request) error {
 		r.json(plainJSON, map[string]string{"addr": r.addr.String()})

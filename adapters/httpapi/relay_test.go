@@ -230,7 +230,7 @@ func TestShutdownFinishesWhatIsUnderWay(t *testing.T) {
 	}()
 	wait(t, x.left, "the stream ends at once")
 	time.Sleep(50 * time.Millisecond)
-	if c, err := net.Dial("tcp", strings.TrimPrefix(h.public, "http://")); err == nil {
+	if c, err := net.Dial("tcp", hostOf(h.public)); err == nil {
 		_ = c.Close()
 		t.Error("it still accepts")
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -61,6 +62,7 @@ func (s *Server) begin(c *fiber.Ctx) *request {
 	r := &request{c: c, id: "req_" + strings.ToLower(rand.Text()), method: strings.Clone(c.Method())}
 	if r.conn, _ = c.Context().Conn().(*conn); r.conn != nil {
 		r.addr = r.conn.addr
+		r.conn.busy()
 	}
 	r.ctx, r.cancel = context.WithCancelCause(s.base)
 	r.path = strings.Clone(c.Path())
@@ -221,6 +223,9 @@ func (r *request) end() {
 	if stop != nil {
 		stop()
 	}
+	if r.conn != nil {
+		r.conn.done.Store(true)
+	}
 	r.cancel(nil)
 }
 
@@ -246,9 +251,6 @@ func (s *Server) always(r *request) {
 // malformed answers what fasthttp could not read. Its error may quote the
 // request, secrets included, so nothing of it is kept.
 func (s *Server) malformed(c *fiber.Ctx, err error) error {
-	r := s.begin(c)
-	r.odd = true
-	defer s.finish(r)
 	refusal := malformed("the request is not HTTP as RFC 9112 has it")
 	if fe, ok := errors.AsType[*fiber.Error](err); ok {
 		switch fe.Code {
@@ -259,27 +261,28 @@ func (s *Server) malformed(c *fiber.Ctx, err error) error {
 			refusal = fault.New(fault.Invalid, "the request did not arrive in time").Named(slowBody)
 		}
 	}
-	r.path = ""
+	s.turnAway(c, refusal)
+	return nil
+}
+
+// turnAway refuses what no route can see.
+func (s *Server) turnAway(c *fiber.Ctx, refusal error) {
+	r := s.begin(c)
+	r.odd, r.path = true, ""
+	defer s.finish(r)
 	s.always(r)
 	s.refuse(r, refusal)
-	return nil
 }
 
 // known refuses methods that Fiber does not know, which it would answer itself.
 func (s *Server) known(next fasthttp.RequestHandler) fasthttp.RequestHandler {
 	return func(fc *fasthttp.RequestCtx) {
-		for _, m := range fiber.DefaultMethods {
-			if m == string(fc.Method()) {
-				next(fc)
-				return
-			}
+		if slices.Contains(fiber.DefaultMethods, string(fc.Method())) {
+			next(fc)
+			return
 		}
-		fc.SetStatusCode(http.StatusBadRequest)
-		fc.Response.Header.Set(fiber.HeaderVary, fiber.HeaderOrigin)
-		fc.Response.Header.Set(fiber.HeaderXContentTypeOptions, "nosniff")
-		fc.SetContentType(problemJSON)
-		fc.SetBodyString(`{"type":"` + typePrefix + `malformed-request","title":"Invalid request","status":400,` +
-			`"detail":"the method is unknown"}` + "\n")
-		fc.SetConnectionClose()
+		c := s.app.AcquireCtx(fc)
+		defer s.app.ReleaseCtx(c)
+		s.turnAway(c, malformed("the method is unknown"))
 	}
 }

@@ -127,6 +127,9 @@ func (s *Server) serve(r *request, row *route) error {
 	if err := s.mayShare(r); err != nil {
 		return err
 	}
+	if row.guard == guardClient && r.body != nil {
+		r.conn.slow()
+	}
 	if row.limit == shapeLimit {
 		done() // the action's shape says how long it may take
 	} else if r.body != nil && row.limit > 0 { // a body nobody asked for is not read

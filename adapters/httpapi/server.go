@@ -36,6 +36,9 @@ type Config struct {
 	// Proxies are those that are believed when they say whom they speak for. IPv4
 	// is not written as IPv6.
 	Proxies []netip.Prefix
+
+	Certificate *Certificate // nil: plain HTTP, for loopback and the proxies alone
+	Limits      Limits
 }
 
 // Services are what the doors lead to.
@@ -139,7 +142,12 @@ func (s *Server) secure() bool { return strings.HasPrefix(s.cfg.PublicURL, "http
 
 // Serve answers on ln until Shutdown. It returns nil after that.
 func (s *Server) Serve(ln net.Listener) error {
-	wrapped := listen(ln, s.wait.linger)
+	wrapped := &listener{
+		Listener: ln, crowd: newCrowd(s.cfg.Limits, s.trusts, s.log), patience: s.wait.header, linger: s.wait.linger,
+	}
+	if s.cfg.Certificate != nil {
+		wrapped.tls = s.cfg.Certificate.settings()
+	}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
