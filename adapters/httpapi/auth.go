@@ -35,16 +35,21 @@ func (s *Server) admit(r *request) error {
 
 // enter asks the gate who the caller is.
 func (s *Server) enter(r *request) error {
-	bearer, err := bearerOf(r)
+	bound, bearer, err := credentialOf(r)
 	if err != nil {
 		return err
+	}
+	proof := r.header(dpopHeader)
+	if bound || proof != "" {
+		s.giveNonce(r)
 	}
 	grant := r.header("Perch-Grant")
 	if len(grant) > maxID {
 		return fault.New(fault.Invalid, "Perch-Grant is longer than any ID of a grant")
 	}
 	r.caller, err = s.services.Gate.Enter(r.ctx, access.Credentials{
-		Bearer: bearer, Grant: oauth.GrantID(grant), Origin: r.origin, Browser: r.browser,
+		Bearer: bearer, Bound: bound, Proof: proof, Method: r.method, URL: s.cfg.PublicURL + r.path,
+		Grant: oauth.GrantID(grant), Origin: r.origin, Browser: r.browser,
 	})
 	if err == nil && r.origin != "" {
 		r.shared = true // the gate has seen that the application allows it
@@ -54,12 +59,12 @@ func (s *Server) enter(r *request) error {
 
 // operator compares the bearer with the operators' token.
 func (s *Server) operator(r *request) error {
-	bearer, err := bearerOf(r)
+	bound, bearer, err := credentialOf(r)
 	if err != nil {
 		return err
 	}
 	switch {
-	case bearer.Empty():
+	case bearer.Empty(), bound:
 		return fault.New(fault.Unauthenticated, "send Authorization: Bearer with the operators' token").
 			Named(noCredential)
 	case s.cfg.AdminToken.Empty(), !bearer.Equal(s.cfg.AdminToken):
@@ -68,18 +73,20 @@ func (s *Server) operator(r *request) error {
 	return nil
 }
 
-// bearerOf reads the Authorization header; a missing one is empty.
-func bearerOf(r *request) (secret.Text, error) {
+// credentialOf reads the Authorization header, and whether its scheme is DPoP; a
+// missing one is empty.
+func credentialOf(r *request) (bound bool, credential secret.Text, err error) {
 	v := r.header(fiber.HeaderAuthorization)
 	if v == "" {
-		return secret.Text{}, nil
+		return false, secret.Text{}, nil
 	}
 	scheme, token, ok := strings.Cut(v, " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") || len(token) > maxCredential || !isBearer(token) {
-		return secret.Text{}, fault.New(fault.Unauthenticated,
-			"the Authorization header is not of the form Bearer and one token").Named("malformed-credential")
+	bound = strings.EqualFold(scheme, dpopScheme)
+	if !ok || !bound && !strings.EqualFold(scheme, bearerScheme) || len(token) > maxCredential || !isBearer(token) {
+		return false, secret.Text{}, fault.New(fault.Unauthenticated,
+			"the Authorization header is not of the form Bearer, or DPoP, and one token").Named("malformed-credential")
 	}
-	return secret.New(token), nil
+	return bound, secret.New(token), nil
 }
 
 // isBearer reports whether s is a b64token (RFC 6750 section 2.1).

@@ -14,11 +14,11 @@ import (
 // What pages may send and read, the same for all. There are no cookies in it,
 // so credentials are never allowed, and the origin is always named exactly.
 const (
-	sendable = "Authorization, Content-Type, Accept, Accept-Language, Idempotency-Key, Perch-Grant, X-Csrf-Token"
+	sendable = "Authorization, Content-Type, Accept, Accept-Language, Idempotency-Key, Perch-Grant, X-Csrf-Token, DPoP"
 	readable = "x-rate-limit-limit, x-rate-limit-remaining, x-rate-limit-reset, " +
 		"x-user-limit-24hour-limit, x-user-limit-24hour-remaining, x-user-limit-24hour-reset, " +
 		"x-app-limit-24hour-limit, x-app-limit-24hour-remaining, x-app-limit-24hour-reset, " +
-		"x-transaction-id, retry-after, " + RequestID + ", WWW-Authenticate"
+		"x-transaction-id, retry-after, " + RequestID + ", WWW-Authenticate, DPoP-Nonce"
 	callable = "GET, POST, PUT, DELETE"
 )
 

@@ -12,7 +12,7 @@ import (
 // singles are the headers that must not come twice: readers disagree on which
 // of two counts.
 var singles = []string{
-	"Content-Length", "Transfer-Encoding", "Host", "Authorization", "Perch-Grant", "Idempotency-Key",
+	"Content-Length", "Transfer-Encoding", "Host", "Authorization", dpopHeader, "Perch-Grant", "Idempotency-Key",
 	"Content-Type", "Origin", "Access-Control-Request-Method", "X-Forwarded-For", "X-Forwarded-Proto",
 }
 

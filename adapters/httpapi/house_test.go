@@ -152,7 +152,7 @@ func furnish(p plan, x ports.TwitterGateway, issuer string) Services {
 	})
 	ss := sessions.New(sessions.Parts{
 		Clients: cs, Apps: cs, Grants: gs, Codes: store.Codes(), Sessions: store.Sessions(),
-		Signer: jws.New(store.SigningKeys(), ring, issuer, time.Now), Keyring: ring, Quotas: store.Quota(), Issuer: issuer, Now: time.Now,
+		DPoP: jws.NewProofs(), Signer: jws.New(store.SigningKeys(), ring, issuer, time.Now), Keyring: ring, Quotas: store.Quota(), Issuer: issuer, Now: time.Now,
 	})
 	return Services{
 		Gate: access.New(cs, ss), Actions: actions.New(gs, xs, store.Quota(), p.limit, x, silence{}),

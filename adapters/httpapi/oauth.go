@@ -28,6 +28,7 @@ type metadataView struct {
 	TokenAuth        []string `json:"token_endpoint_auth_methods_supported"`
 	RevokeAuth       []string `json:"revocation_endpoint_auth_methods_supported"`
 	NamesIssuer      bool     `json:"authorization_response_iss_parameter_supported"`
+	ProofSignatures  []string `json:"dpop_signing_alg_values_supported"`
 	ServiceDocuments string   `json:"service_documentation,omitempty"`
 }
 
@@ -41,6 +42,7 @@ func (s *Server) metadata(r *request) error {
 		Scopes: oauth.Everything.List(), ResponseTypes: []string{"code"}, ResponseModes: []string{"query"},
 		GrantTypes: []string{"authorization_code", "refresh_token"}, Challenges: []string{"S256"},
 		TokenAuth: auth, RevokeAuth: auth, NamesIssuer: true,
+		ProofSignatures: s.services.Sessions.Algorithms(),
 	})
 	return nil
 }
@@ -66,6 +68,7 @@ func (s *Server) authorize(r *request) error {
 		ResponseType: q.Get("response_type"), ClientID: q.Get("client_id"), Redirect: q.Get("redirect_uri"),
 		Scope: q.Get("scope"), State: q.Get("state"),
 		Challenge: q.Get("code_challenge"), ChallengeMethod: q.Get("code_challenge_method"),
+		JKT: q.Get("dpop_jkt"),
 	})
 	if err != nil {
 		return err

@@ -108,19 +108,12 @@ func (p problem) members(instance string) map[string]any {
 }
 
 // headers sets what belongs to the status.
-func (p problem) headers(c *fiber.Ctx) {
+func (s *Server) headers(r *request, p problem) {
 	if p.fault.Wait > 0 {
-		c.Set(fiber.HeaderRetryAfter, strconv.FormatInt(roundUp(p.fault.Wait), 10))
+		r.c.Set(fiber.HeaderRetryAfter, strconv.FormatInt(roundUp(p.fault.Wait), 10))
 	}
-	switch {
-	case p.fault.Slug == insufficientScope:
-		c.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="Perch", error="insufficient_scope", scope="`+
-			plainly(p.fault.Extra["missing_scope"])+`"`)
-	case p.status != http.StatusUnauthorized:
-	case p.fault.Slug == noCredential:
-		c.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="Perch"`)
-	default:
-		c.Set(fiber.HeaderWWWAuthenticate, `Bearer realm="Perch", error="invalid_token"`)
+	if challenge := s.challenge(r, p); challenge != "" {
+		r.c.Set(fiber.HeaderWWWAuthenticate, challenge)
 	}
 }
 
@@ -141,7 +134,7 @@ func plainly(s string) string {
 func (s *Server) refuse(r *request, err error) {
 	p := problemOf(err)
 	s.logProblem(r, p, err)
-	p.headers(r.c)
+	s.headers(r, p)
 	r.c.Status(p.status)
 	refusal, redirected := errors.AsType[*sessions.Refusal](err)
 	switch {

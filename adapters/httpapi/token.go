@@ -31,16 +31,24 @@ func (s *Server) token(r *request) error {
 	if err != nil {
 		return err
 	}
+	if r.has(dpopHeader) {
+		s.giveNonce(r)
+	}
 	got, err := s.services.Sessions.Token(r.ctx, sessions.TokenRequest{
 		GrantType: p.Get("grant_type"), ClientID: id, ClientSecret: key, Code: p.Get("code"),
 		Redirect: p.Get("redirect_uri"), Verifier: p.Get("code_verifier"), Refresh: secret.New(p.Get("refresh_token")),
+		Proof: r.header(dpopHeader), URL: s.cfg.PublicURL + r.path,
 	})
 	if err != nil {
 		return err
 	}
 	r.c.Set(fiber.HeaderPragma, "no-cache")
+	scheme := bearerScheme
+	if got.Bound {
+		scheme = dpopScheme
+	}
 	r.json(plainJSON, tokensView{
-		Access: got.Access.Reveal(), Type: "Bearer", ExpiresIn: int64(got.TTL.Seconds()),
+		Access: got.Access.Reveal(), Type: scheme, ExpiresIn: int64(got.TTL.Seconds()),
 		Refresh: got.Refresh.Reveal(), Scope: string(got.Scopes), Grant: string(got.Grant),
 	})
 	return nil

@@ -57,10 +57,16 @@ func New(keys ports.SigningKeys, ring ports.Keyring, issuer string, now func() t
 // claims are the members of a token.
 type claims struct {
 	jwt.RegisteredClaims
-	Client  string `json:"client_id"`
-	Scope   string `json:"scope"`
-	Grant   string `json:"grant"`
-	Session string `json:"sid"`
+	Client  string   `json:"client_id"`
+	Scope   string   `json:"scope"`
+	Grant   string   `json:"grant"`
+	Session string   `json:"sid"`
+	Confirm *confirm `json:"cnf,omitempty"`
+}
+
+// confirm names the key a token is bound to (RFC 9449 section 6.1).
+type confirm struct {
+	JKT string `json:"jkt"`
 }
 
 func (s *Signer) Sign(ctx context.Context, c session.Claims) (secret.Text, error) {
@@ -74,6 +80,7 @@ func (s *Signer) Sign(ctx context.Context, c session.Claims) (secret.Text, error
 			IssuedAt: jwt.NewNumericDate(c.Issued), ExpiresAt: jwt.NewNumericDate(c.Expires),
 		},
 		Client: string(c.App), Scope: string(c.Scopes), Grant: string(c.Grant), Session: string(c.Session),
+		Confirm: bound(c.JKT),
 	})
 	t.Header["typ"], t.Header["kid"] = tokenType, k.id
 	signed, err := t.SignedString(k.private)
@@ -122,13 +129,26 @@ func keyID(header map[string]any) (string, error) {
 	return id, nil
 }
 
+func bound(jkt string) *confirm {
+	if jkt == "" {
+		return nil
+	}
+	return &confirm{jkt}
+}
+
 func (c claims) session() (session.Claims, error) {
+	var jkt string
+	if c.Confirm != nil {
+		if jkt = c.Confirm.JKT; jkt == "" { // bound to what we do not know
+			return session.Claims{}, refused(errors.New("cnf names no key"))
+		}
+	}
 	if c.ID == "" || c.Subject == "" || c.Client == "" || c.Grant == "" || c.Session == "" || c.IssuedAt == nil {
 		return session.Claims{}, refused(errors.New("a claim is missing"))
 	}
 	return session.Claims{
 		ID: c.ID, Issuer: c.Issuer, App: client.AppID(c.Client), Grant: oauth.GrantID(c.Grant),
-		Session: session.ID(c.Session), User: user.ID(c.Subject), Scopes: oauth.Scopes(c.Scope),
+		Session: session.ID(c.Session), User: user.ID(c.Subject), Scopes: oauth.Scopes(c.Scope), JKT: jkt,
 		Issued: c.IssuedAt.UTC(), Expires: c.ExpiresAt.UTC(),
 	}, nil
 }

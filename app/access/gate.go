@@ -19,7 +19,7 @@ type clients interface {
 
 // sessions knows browsers by their access tokens.
 type sessions interface {
-	Verify(ctx context.Context, token secret.Text) (session.Claims, client.App, error)
+	Verify(ctx context.Context, p session.Presented) (session.Claims, client.App, error)
 }
 
 // Gate lets callers in.
@@ -34,6 +34,10 @@ func New(c clients, s sessions) *Gate { return &Gate{c, s} }
 // Credentials are what a request brings to be let in.
 type Credentials struct {
 	Bearer  secret.Text   // of the Authorization header
+	Bound   bool          // its scheme is DPoP, not Bearer
+	Proof   string        // the DPoP header, "" for none
+	Method  string        // of the request
+	URL     string        // public, of the request, without its query
 	Grant   oauth.GrantID // the Perch-Grant header
 	Origin  string        // the Origin header
 	Browser bool          // there is an Origin or Sec-Fetch-* header
@@ -64,6 +68,9 @@ func (g *Gate) Enter(ctx context.Context, c Credentials) (Caller, error) {
 	case isKey && c.Browser:
 		return Caller{}, fault.New(fault.Forbidden, "a secret key arrived from a browser, where anybody can read it; "+
 			"revoke it, and let browsers sign in with the publishable key").Named("secret-key-in-browser")
+	case isKey && c.Bound:
+		return Caller{}, fault.New(fault.Unauthenticated, "the scheme DPoP is for access tokens; "+
+			"send a secret key with Authorization: Bearer").Named("key-with-dpop")
 	case isKey:
 		caller, err = g.server(ctx, c)
 	default:
@@ -96,7 +103,9 @@ func (g *Gate) server(ctx context.Context, c Credentials) (Caller, error) {
 }
 
 func (g *Gate) browser(ctx context.Context, c Credentials) (Caller, error) {
-	claims, app, err := g.sessions.Verify(ctx, c.Bearer)
+	claims, app, err := g.sessions.Verify(ctx, session.Presented{
+		Token: c.Bearer, Bound: c.Bound, Proof: c.Proof, Method: c.Method, URL: c.URL,
+	})
 	if err != nil {
 		return Caller{}, err
 	}

@@ -32,8 +32,8 @@ func (registry) Authenticate(_ context.Context, key secret.Text) (client.App, ap
 
 type book struct{}
 
-func (book) Verify(_ context.Context, token secret.Text) (session.Claims, client.App, error) {
-	if token.Reveal() == "session" {
+func (book) Verify(_ context.Context, p session.Presented) (session.Claims, client.App, error) {
+	if p.Token.Reveal() == "session" {
 		return session.Claims{Grant: "g1", Session: "ses_1", Scopes: "tweet.read"}, app, nil
 	}
 	return session.Claims{}, client.App{}, fault.New(fault.Unauthenticated, "no session").Named("invalid-token")

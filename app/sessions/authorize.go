@@ -33,6 +33,7 @@ type AuthorizeRequest struct {
 	State           string
 	Challenge       string
 	ChallengeMethod string
+	JKT             string // dpop_jkt (RFC 9449 section 10), "" for none
 }
 
 // A Redirect is where a browser goes next.
@@ -77,6 +78,7 @@ func (s *Service) Authorize(ctx context.Context, r AuthorizeRequest) (Redirect, 
 	}
 	to, cookie, err := s.grants.Begin(ctx, oauth.Authorization{
 		XApp: app.XApp, App: app.ID, Redirect: r.Redirect, State: r.State, Challenge: r.Challenge, Scopes: scopes,
+		JKT: r.JKT,
 	})
 	if err != nil {
 		return Redirect{}, s.refusal(r.Redirect, r.State, err)
@@ -116,6 +118,9 @@ func check(app client.App, r AuthorizeRequest) (oauth.Scopes, error) {
 	case r.ChallengeMethod != "S256" || !oauth.IsChallenge(r.Challenge):
 		return "", fault.New(fault.Invalid, "PKCE is required: send code_challenge with code_challenge_method=S256").
 			Named("invalid-request")
+	case r.JKT != "" && !oauth.IsChallenge(r.JKT):
+		return "", fault.New(fault.Invalid, "dpop_jkt is not the thumbprint of a key (RFC 7638, SHA-256)").
+			Named("invalid-request")
 	case len(r.State) > maxState:
 		return "", fault.New(fault.Invalid, "state is longer than %d characters", maxState).Named("invalid-request")
 	}
@@ -154,7 +159,7 @@ func (s *Service) Callback(ctx context.Context, c oauth.Callback) (Redirect, err
 	code := rand.Text()
 	err = s.codes.Put(ctx, session.Code{
 		Digest: oauth.Digest(code), App: a.App, Redirect: a.Redirect, Challenge: a.Challenge,
-		Grant: g.ID, User: g.User.ID, Scopes: a.Scopes.Both(g.Scopes),
+		Grant: g.ID, User: g.User.ID, Scopes: a.Scopes.Both(g.Scopes), JKT: a.JKT,
 		Session: session.ID("ses_" + strings.ToLower(rand.Text())),
 		Expires: s.clock().Add(session.CodeTTL),
 	})

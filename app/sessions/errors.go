@@ -7,12 +7,13 @@ import (
 	"perch/domain/fault"
 )
 
-// errorCodes are those of RFC 6749 sections 4.1.2.1 and 5.2. A fault that is
+// errorCodes are those of RFC 6749 sections 4.1.2.1 and 5.2, and RFC 9449's. A fault that is
 // named like one keeps it.
 var errorCodes = map[string]bool{
 	"invalid_request": true, "invalid_client": true, "invalid_grant": true, "unauthorized_client": true,
 	"unsupported_grant_type": true, "unsupported_response_type": true, "invalid_scope": true,
 	"access_denied": true, "server_error": true, "temporarily_unavailable": true,
+	"invalid_dpop_proof": true, "use_dpop_nonce": true, // RFC 9449
 }
 
 // ErrorCode returns the OAuth error code for err.

@@ -65,13 +65,13 @@ func (s *Service) read(ctx context.Context, token secret.Text) (session.ID, erro
 	return "", badGrant("this is not a refresh token of Perch")
 }
 
-func (s *Service) fromRefresh(ctx context.Context, app client.App, token secret.Text) (Tokens, error) {
-	id, err := s.read(ctx, token)
+func (s *Service) fromRefresh(ctx context.Context, app client.App, r TokenRequest, jkt string) (Tokens, error) {
+	id, err := s.read(ctx, r.Refresh)
 	if err != nil {
 		return Tokens{}, err
 	}
 	for {
-		tokens, err := s.rotate(ctx, app, id, token)
+		tokens, err := s.rotate(ctx, app, id, r, jkt)
 		if !errors.Is(err, fault.Conflict) {
 			return tokens, err
 		}
@@ -80,7 +80,9 @@ func (s *Service) fromRefresh(ctx context.Context, app client.App, token secret.
 
 // rotate exchanges the refresh token of the session; fault.Conflict means that
 // another exchange came between.
-func (s *Service) rotate(ctx context.Context, app client.App, id session.ID, token secret.Text) (Tokens, error) {
+func (s *Service) rotate(
+	ctx context.Context, app client.App, id session.ID, r TokenRequest, jkt string,
+) (Tokens, error) {
 	ses, err := s.good(ctx, id)
 	if err != nil {
 		return Tokens{}, err
@@ -88,21 +90,40 @@ func (s *Service) rotate(ctx context.Context, app client.App, id session.ID, tok
 	if ses.App != app.ID {
 		return Tokens{}, badGrant("the refresh token was issued to another client application")
 	}
-	next, digest, err := s.successor(ctx, id, token)
+	if err := mayRotate(ses, jkt, !r.ClientSecret.Empty()); err != nil {
+		return Tokens{}, err
+	}
+	next, digest, err := s.successor(ctx, id, r.Refresh)
 	if err != nil {
 		return Tokens{}, err
 	}
-	rotated, err := ses.Rotate(oauth.Digest(token.Reveal()), digest, s.clock())
+	rotated, err := ses.Rotate(oauth.Digest(r.Refresh.Reveal()), digest, s.clock())
 	if err != nil { // an old token: somebody else has it too (RFC 9700 section 4.14.2)
 		if err := s.end(ctx, id); err != nil {
 			return Tokens{}, err
 		}
 		return Tokens{}, badGrant("the refresh token was used before, so its session has ended")
 	}
+	rotated.JKT = jkt
 	if rotated, err = s.sessions.Swap(ctx, ses, rotated); err != nil {
 		return Tokens{}, err
 	}
 	return s.issue(ctx, rotated, next)
+}
+
+// mayRotate refuses who does not prove the key that the session is bound to. A
+// client that has proved who it is may bind it to another key (RFC 9449 section
+// 5); a session that is not bound may become so.
+func mayRotate(ses session.Session, jkt string, proved bool) error {
+	switch {
+	case ses.JKT == "" || ses.JKT == jkt:
+		return nil
+	case jkt == "":
+		return session.ErrProof("the refresh token is bound to a key (RFC 9449); send a proof of it in the header DPoP")
+	case proved:
+		return nil
+	}
+	return badGrant("the refresh token is bound to another key than the DPoP proof's")
 }
 
 // good returns the session if it has not ended.
@@ -160,10 +181,14 @@ func (s *Service) Revoke(ctx context.Context, clientID string, key, token secret
 }
 
 // Verify returns the claims of an access token whose session goes on, and the
-// application it belongs to. Anything else is fault.Unauthenticated.
-func (s *Service) Verify(ctx context.Context, token secret.Text) (session.Claims, client.App, error) {
-	claims, err := s.signer.Verify(ctx, token)
+// application it belongs to. Where the token is bound to a key, the request must
+// prove it. Anything else is fault.Unauthenticated.
+func (s *Service) Verify(ctx context.Context, p session.Presented) (session.Claims, client.App, error) {
+	claims, err := s.signer.Verify(ctx, p.Token)
 	if err != nil {
+		return session.Claims{}, client.App{}, err
+	}
+	if err := s.holds(ctx, claims, p); err != nil {
 		return session.Claims{}, client.App{}, err
 	}
 	ses, err := s.warm.Get(ctx, claims.Session)
@@ -178,6 +203,10 @@ func (s *Service) Verify(ctx context.Context, token secret.Text) (session.Claims
 	if errors.Is(err, fault.NotFound) || (err == nil && app.Status != client.Active) {
 		return session.Claims{}, client.App{}, fault.New(fault.Forbidden,
 			"this client application is suspended; ask the operator of this Perch").Named("app-suspended")
+	}
+	if err == nil && app.DPoP && claims.JKT == "" {
+		return session.Claims{}, client.App{}, invalidToken("this client application's tokens must be bound to a key " +
+			"(RFC 9449); refresh the token with a DPoP proof")
 	}
 	return claims, app, err
 }

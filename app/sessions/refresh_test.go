@@ -10,6 +10,7 @@ import (
 	"perch/app/sessions"
 	"perch/domain/client"
 	"perch/domain/secret"
+	"perch/domain/session"
 )
 
 func TestRefreshTokensRotate(t *testing.T) {
@@ -108,7 +109,7 @@ func TestASuspendedApplicationIsRefusedAtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = s.Verify(t.Context(), tokens.Access)
+	_, _, err = s.Verify(t.Context(), session.Presented{Token: tokens.Access})
 	named(t, err, "app-suspended")
 	_, err = s.refresh(tokens.Refresh)
 	named(t, err, "app-suspended")

@@ -40,6 +40,8 @@ type Service struct {
 	sessions ports.Sessions
 	warm     ports.Sessions
 	signer   ports.TokenSigner
+	dpop     ports.DPoP
+	proofs   *proofs
 	ring     ports.Keyring
 	quotas   ports.QuotaStore
 	issuer   string
@@ -55,6 +57,7 @@ type Parts struct {
 	Sessions ports.Sessions
 	Warm     ports.Sessions // the sessions for who only looks whether one goes on; nil: Sessions
 	Signer   ports.TokenSigner
+	DPoP     ports.DPoP
 	Keyring  ports.Keyring
 	Quotas   ports.QuotaStore
 	Issuer   string           // the public URL, without a slash at the end
@@ -67,7 +70,8 @@ func New(p Parts) *Service {
 		p.Warm = p.Sessions
 	}
 	return &Service{
-		p.Clients, p.Apps, p.Grants, p.Codes, p.Sessions, p.Warm, p.Signer, p.Keyring, p.Quotas, p.Issuer, p.Now,
+		p.Clients, p.Apps, p.Grants, p.Codes, p.Sessions, p.Warm, p.Signer,
+		p.DPoP, newProofs(mostProofs), p.Keyring, p.Quotas, p.Issuer, p.Now,
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"perch/domain/fault"
 	"perch/domain/oauth"
 	"perch/domain/secret"
+	"perch/domain/session"
 	"perch/domain/user"
 	"perch/domain/xapp"
 	"perch/ports"
@@ -81,7 +82,7 @@ func newServer(t *testing.T) *server {
 	s := &server{t: t, x: &x{}, apps: clients.New(registry.Apps(), registry.Keys(), ring, xs)}
 	s.Service = sessions.New(sessions.Parts{
 		Clients: s.apps, Apps: registry.Apps(), Grants: s.x, Codes: store.Codes(), Sessions: store.Sessions(),
-		Signer: jws.New(store.SigningKeys(), ring, issuer, time.Now), Keyring: ring, Quotas: store.Quota(), Issuer: issuer, Now: time.Now,
+		DPoP: jws.NewProofs(), Signer: jws.New(store.SigningKeys(), ring, issuer, time.Now), Keyring: ring, Quotas: store.Quota(), Issuer: issuer, Now: time.Now,
 	})
 	s.app, s.id = s.register()
 	_, s.other = s.register()
@@ -155,7 +156,7 @@ func (s *server) signedIn() sessions.Tokens {
 }
 
 func (s *server) goesOn(tokens sessions.Tokens) bool {
-	_, _, err := s.Verify(s.t.Context(), tokens.Access)
+	_, _, err := s.Verify(s.t.Context(), session.Presented{Token: tokens.Access})
 	return err == nil
 }
 
@@ -169,7 +170,7 @@ func named(t *testing.T, err error, slug string) {
 func TestSigningIn(t *testing.T) {
 	s := newServer(t)
 	tokens := s.signedIn()
-	claims, app, err := s.Verify(t.Context(), tokens.Access)
+	claims, app, err := s.Verify(t.Context(), session.Presented{Token: tokens.Access})
 	if err != nil || claims.Grant != "grant_1" || claims.User != "7" || app.ID != s.app.ID || claims.Issuer != issuer {
 		t.Fatalf("claims %+v: %v", claims, err)
 	}

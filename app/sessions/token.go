@@ -24,6 +24,8 @@ type TokenRequest struct {
 	Redirect     string
 	Verifier     string
 	Refresh      secret.Text
+	Proof        string // the DPoP header, "" for none (RFC 9449)
+	URL          string // public, of the endpoint that was called
 }
 
 // Tokens is what a client application gets.
@@ -34,6 +36,7 @@ type Tokens struct {
 	Scopes  oauth.Scopes
 	Grant   oauth.GrantID
 	User    user.ID
+	Bound   bool // to a key: they go with the scheme DPoP
 }
 
 // Token answers the token endpoint. Its faults are named by OAuth's error codes.
@@ -42,14 +45,21 @@ func (s *Service) Token(ctx context.Context, r TokenRequest) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
+	exchange := s.fromCode
 	switch r.GrantType {
 	case "authorization_code":
-		return s.fromCode(ctx, app, r)
 	case "refresh_token":
-		return s.fromRefresh(ctx, app, r.Refresh)
+		exchange = s.fromRefresh
+	default:
+		return Tokens{}, fault.New(fault.Invalid, "grant_type must be authorization_code or refresh_token").
+			Named("unsupported-grant-type")
 	}
-	return Tokens{}, fault.New(fault.Invalid, "grant_type must be authorization_code or refresh_token").
-		Named("unsupported-grant-type")
+	// Before anything that works once is touched: a proof without nonce is made again.
+	jkt, err := s.key(ctx, app, r)
+	if err != nil {
+		return Tokens{}, err
+	}
+	return exchange(ctx, app, r, jkt)
 }
 
 func (s *Service) authenticate(ctx context.Context, id string, key secret.Text) (client.App, error) {
@@ -73,7 +83,7 @@ func badGrant(say string) *fault.Error {
 	return fault.New(fault.Invalid, "%s; start the sign-in again", say).Named("invalid-grant")
 }
 
-func (s *Service) fromCode(ctx context.Context, app client.App, r TokenRequest) (Tokens, error) {
+func (s *Service) fromCode(ctx context.Context, app client.App, r TokenRequest, jkt string) (Tokens, error) {
 	if r.Code == "" || r.Redirect == "" || r.Verifier == "" {
 		return Tokens{}, fault.New(fault.Invalid, "code, redirect_uri and code_verifier are all needed").
 			Named("invalid-request")
@@ -95,9 +105,13 @@ func (s *Service) fromCode(ctx context.Context, app client.App, r TokenRequest) 
 	case !oauth.IsVerifier(r.Verifier) || oauth.Challenge(r.Verifier) != c.Challenge:
 		return Tokens{}, badGrant("code_verifier does not fit the code_challenge")
 	}
+	if c.JKT != "" && c.JKT != jkt {
+		return Tokens{}, badGrant("the code is bound to a key by dpop_jkt, and no DPoP proof of that key came with it")
+	}
 	if err := s.stands(ctx, c); err != nil {
 		return Tokens{}, err
 	}
+	c.JKT = jkt
 	return s.open(ctx, c)
 }
 
@@ -148,7 +162,7 @@ func (s *Service) opened(c session.Code, digest string) session.Session {
 	now := s.clock()
 	return session.Session{
 		ID: c.Session, App: c.App, Grant: c.Grant, User: c.User, Scopes: c.Scopes,
-		Current: digest, Created: now, Expires: now.Add(session.SessionTTL),
+		JKT: c.JKT, Current: digest, Created: now, Expires: now.Add(session.SessionTTL),
 	}
 }
 
@@ -157,13 +171,13 @@ func (s *Service) issue(ctx context.Context, ses session.Session, refresh secret
 	now := s.clock()
 	access, err := s.signer.Sign(ctx, session.Claims{
 		ID: rand.Text(), Issuer: s.issuer, App: ses.App, Grant: ses.Grant, Session: ses.ID,
-		User: ses.User, Scopes: ses.Scopes, Issued: now, Expires: now.Add(session.AccessTTL),
+		User: ses.User, Scopes: ses.Scopes, JKT: ses.JKT, Issued: now, Expires: now.Add(session.AccessTTL),
 	})
 	if err != nil {
 		return Tokens{}, err
 	}
 	return Tokens{
 		Access: access, Refresh: refresh, TTL: session.AccessTTL,
-		Scopes: ses.Scopes, Grant: ses.Grant, User: ses.User,
+		Scopes: ses.Scopes, Grant: ses.Grant, User: ses.User, Bound: ses.JKT != "",
 	}, nil
 }

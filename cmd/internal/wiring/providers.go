@@ -80,12 +80,12 @@ func newGrants(
 }
 
 func newSessions(
-	s Stores, ring ports.Keyring, signer ports.TokenSigner, c *clients.Service, g *grants.Service,
+	s Stores, ring ports.Keyring, signer ports.TokenSigner, dpop ports.DPoP, c *clients.Service, g *grants.Service,
 	now *clock.Clock, cfg config.Config,
 ) *sessions.Service {
 	return sessions.New(sessions.Parts{
 		Clients: c, Apps: s.Warm.Registry.Apps(), Grants: g, Codes: s.Codes, Sessions: s.Sessions, Warm: s.Warm.Sessions,
-		Signer: signer, Keyring: ring, Quotas: s.Quota, Issuer: cfg.PublicURL,
+		Signer: signer, DPoP: dpop, Keyring: ring, Quotas: s.Quota, Issuer: cfg.PublicURL,
 		Now: now.Now,
 	})
 }

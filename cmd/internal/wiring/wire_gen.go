@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"perch/adapters/httpapi"
+	"perch/adapters/jws"
 	"perch/cmd/internal/config"
 )
 
@@ -44,6 +45,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		cleanup()
 		return nil, nil, err
 	}
+	proofs := jws.NewProofs()
 	journal, err := openJournal(cfg)
 	if err != nil {
 		cleanup()
@@ -57,7 +59,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	observer := newObserver(log)
 	breaker := newBreaker(observer)
 	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, observer, cfg)
-	sessionsService := newSessions(stores, keyring, signer, clientsService, grantsService, clock, cfg)
+	sessionsService := newSessions(stores, keyring, signer, proofs, clientsService, grantsService, clock, cfg)
 	gate := newGate(stores, clientsService, sessionsService)
 	actionsService := newActions(stores, grantsService, service, gateway, observer, cfg)
 	healthService := newHealth(stores, gateway, ring)
