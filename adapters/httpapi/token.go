@@ -15,6 +15,7 @@ import (
 	"perch/domain/apikey"
 	"perch/domain/fault"
 	"perch/domain/secret"
+	"perch/domain/session"
 )
 
 type tokensView struct {
@@ -31,14 +32,14 @@ func (s *Server) token(r *request) error {
 	if err != nil {
 		return err
 	}
-	if r.has(dpopHeader) {
-		s.giveNonce(r)
-	}
 	got, err := s.services.Sessions.Token(r.ctx, sessions.TokenRequest{
 		GrantType: p.Get("grant_type"), ClientID: id, ClientSecret: key, Code: p.Get("code"),
 		Redirect: p.Get("redirect_uri"), Verifier: p.Get("code_verifier"), Refresh: secret.New(p.Get("refresh_token")),
 		Proof: r.header(dpopHeader), URL: s.cfg.PublicURL + r.path,
 	})
+	if r.has(dpopHeader) || fault.SlugOf(err) == session.BadProof {
+		s.giveNonce(r)
+	}
 	if err != nil {
 		return err
 	}

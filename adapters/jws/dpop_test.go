@@ -22,6 +22,7 @@ import (
 
 	"perch/domain/fault"
 	"perch/domain/session"
+	"perch/ports/conformance"
 )
 
 // The proof and the thumbprint of RFC 9449 sections 4.1 and 6.1.
@@ -303,3 +304,5 @@ func TestThumbprintsAreThoseOfTheRFC(t *testing.T) {
 		}
 	}
 }
+
+func TestDPoP(t *testing.T) { conformance.DPoP(t, NewProofs()) }

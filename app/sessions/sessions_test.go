@@ -124,6 +124,12 @@ func (s *server) code() string {
 	if _, err := s.Authorize(s.t.Context(), s.request()); err != nil {
 		s.t.Fatal(err)
 	}
+	return s.codeAtCallback()
+}
+
+// codeAtCallback ends the sign-in that has begun and returns its code.
+func (s *server) codeAtCallback() string {
+	s.t.Helper()
 	back, err := s.Callback(s.t.Context(), oauth.Callback{})
 	if err != nil {
 		s.t.Fatal(err)
