@@ -38,13 +38,14 @@ func (s *Server) createApp(r *request) error {
 		RedirectURIs []string `json:"redirect_uris"`
 		Actions      []string `json:"actions"`
 		Scopes       []string `json:"scopes"`
+		DPoP         bool     `json:"dpop"`
 	}
 	if err := r.decode(&in); err != nil {
 		return err
 	}
 	a, err := s.services.Clients.Register(r.ctx, client.App{
 		Name: in.Name, XApp: xapp.ID(in.XApp), Origins: origins(in.Origins),
-		RedirectURIs: in.RedirectURIs, Actions: in.Actions, Scopes: in.Scopes,
+		RedirectURIs: in.RedirectURIs, Actions: in.Actions, Scopes: in.Scopes, DPoP: in.DPoP,
 	})
 	if err != nil {
 		return err
@@ -63,6 +64,7 @@ func (s *Server) changeApp(r *request) error {
 		RedirectURIs *[]string `json:"redirect_uris"`
 		Actions      *[]string `json:"actions"`
 		Scopes       *[]string `json:"scopes"`
+		DPoP         *bool     `json:"dpop"`
 	}
 	if err := r.decode(&in); err != nil {
 		return err
@@ -73,6 +75,9 @@ func (s *Server) changeApp(r *request) error {
 		}
 		if in.Status != nil {
 			a.Status = client.Status(*in.Status)
+		}
+		if in.DPoP != nil {
+			a.DPoP = *in.DPoP
 		}
 		if in.Origins != nil {
 			a.Origins = origins(*in.Origins)

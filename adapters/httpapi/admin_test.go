@@ -28,7 +28,7 @@ func set(list string) map[string]bool {
 }
 
 const (
-	appFields   = "id name x_app status origins redirect_uris actions scopes created_at"
+	appFields   = "id name x_app status origins redirect_uris actions scopes dpop created_at"
 	keyFields   = "id app_id kind hint app_only created_at expires_at revoked_at"
 	xappFields  = "id name client_id has_client_secret has_bearer has_api_key created_at from"
 	grantFields = "id app_id x_app user scopes state expires_at created_at updated_at"

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"perch/domain/client"
 	"perch/ports/conformance"
 )
 
@@ -109,11 +108,10 @@ func TestTokensBoundToAKey(t *testing.T) {
 
 func TestAnApplicationThatWantsBoundTokens(t *testing.T) {
 	h, d := build(t, plan{}), conformance.NewDevice(t)
-	_, err := h.services.Clients.Change(t.Context(), h.app.ID, func(a client.App) client.App {
-		a.DPoP = true
-		return a
-	})
-	must(t, err)
+	set := h.operator("PATCH", "/admin/v1/apps/"+string(h.app.ID), `{"dpop":true}`)
+	if set.StatusCode != http.StatusOK || set.json(t)["dpop"] != true {
+		t.Fatalf("%d %s", set.StatusCode, set.body)
+	}
 	form := h.exchangeForm(h.code())
 	form.Set("client_id", h.pk)
 	a := h.tokenCall(form)

@@ -95,7 +95,8 @@ func read(said jwt.MapClaims, thumbprint string) (session.Proof, error) {
 		into   *string
 		needed bool
 	}{
-		{"jti", &p.ID, true}, {"htm", &p.Method, true}, {"htu", &p.URL, true}, {"ath", &p.Token, false}, {"nonce", &p.Nonce, false},
+		{"jti", &p.ID, true}, {"htm", &p.Method, true}, {"htu", &p.URL, true},
+		{"ath", &p.Token, false}, {"nonce", &p.Nonce, false},
 	} {
 		v, there := said[claim.name]
 		text, ok := v.(string)
