@@ -1,14 +1,14 @@
 # Each target is one line of work; what takes more is a test or a verb of perch.
 
-BACKENDS := memory sqlite postgres redis d1 kv workerd chromium
-REQUIRE_BACKENDS ?= chromium,postgres,redis,workerd
+BACKENDS := memory sqlite postgres redis d1 kv workerd chromium npm-clients
+REQUIRE_BACKENDS ?= chromium,npm-clients,postgres,redis,workerd
 KILLS ?= 50
 SEED ?= 0
 PERCH_VERIFIED ?= $(CURDIR)/.cache/verified
 export PERCH_VERIFIED
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all edge lint fmt generate bench torture races
+.PHONY: help run build test test-all edge clients lint fmt generate bench torture races
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test-all: fresh ## run the tests under the race detector; a backend that is not 
 
 edge: ## install what runs Cloudflare's engine here, from npm, and check the store Worker's types
 	cd adapters/edge/store && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent check
+
+clients: ## install the OAuth and X clients that Perch is tried with, from npm
+	cd clients/npm && npm ci --ignore-scripts --no-audit --no-fund
 
 lint: ## run every linter, and check that what is generated is up to date
 	test -z "$$(gofmt -l . | tee -a /dev/stderr)" && go vet ./... && go tool wire diff ./cmd/internal/wiring && go tool -modfile=tools/go.mod golangci-lint run ./...

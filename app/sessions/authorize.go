@@ -115,7 +115,7 @@ func check(app client.App, r AuthorizeRequest) (oauth.Scopes, error) {
 	switch {
 	case r.ResponseType != "code":
 		return "", fault.New(fault.Invalid, "response_type must be code").Named("unsupported-response-type")
-	case r.ChallengeMethod != "S256" || !oauth.IsChallenge(r.Challenge):
+	case (r.ChallengeMethod != "S256" && r.ChallengeMethod != "s256") || !oauth.IsChallenge(r.Challenge): // X takes both
 		return "", fault.New(fault.Invalid, "PKCE is required: send code_challenge with code_challenge_method=S256").
 			Named("invalid-request")
 	case r.JKT != "" && !oauth.IsChallenge(r.JKT):

@@ -1,0 +1,162 @@
+package wiring_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"perch/adapters/xhttp/xsim"
+	"perch/ports/conformance"
+)
+
+// npmClients is what the clients from npm are called among the backends.
+const npmClients = "npm-clients"
+
+// asked are the scopes that the clients from npm ask for, as Perch writes them.
+const asked = "offline.access tweet.read tweet.write users.read"
+
+// npmFolder is where the programs are that use clients from npm.
+func npmFolder(t *testing.T) string {
+	t.Helper()
+	const folder = "../../../clients/npm"
+	for _, name := range []string{"oauth4webapi", "openid-client", "twitter-api-v2"} {
+		if _, err := os.Stat(filepath.Join(folder, "node_modules", name, "package.json")); err != nil {
+			conformance.Absent(t, npmClients, name+" is not installed; run make clients, which wants npm")
+		}
+	}
+	return folder
+}
+
+// node is a Node that the clients run on: the one that npm has brought for the
+// store Worker, or the one in PATH.
+func node(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs("../../../adapters/edge/store/node_modules/.bin/node")
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	if err != nil {
+		if path, err = exec.LookPath("node"); err != nil {
+			conformance.Absent(t, npmClients, "there is no Node; install Node 20 or later")
+		}
+	}
+	out, err := exec.CommandContext(t.Context(), path, "--version").Output()
+	major, _, _ := strings.Cut(strings.TrimPrefix(string(out), "v"), ".")
+	if n, wrong := strconv.Atoi(major); err != nil || wrong != nil || n < 20 {
+		conformance.Absent(t, npmClients, path+" is Node "+strings.TrimSpace(string(out))+"; make edge brings a newer one")
+	}
+	return path
+}
+
+// program runs a program of clients/npm, tells it the settings, and returns what it says.
+func program(t *testing.T, name string, settings object) []object {
+	t.Helper()
+	folder := npmFolder(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var out, complaint bytes.Buffer
+	cmd := exec.CommandContext(ctx, node(t), name)
+	cmd.Dir, cmd.Env = folder, []string{"HOME=" + t.TempDir()}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(jsonOf(t, settings)), &out, &complaint
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s%s", name, err, &out, &complaint)
+	}
+	return objects(t, out.String())
+}
+
+// objects reads a JSON object a line.
+func objects(t *testing.T, text string) (all []object) {
+	t.Helper()
+	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
+		var one object
+		if err := json.Unmarshal(lines.Bytes(), &one); err != nil {
+			t.Fatalf("%v: %s", err, lines.Text())
+		}
+		all = append(all, one)
+	}
+	return all
+}
+
+// journey is what a client sees that does everything: from discovery to
+// revocation, with one key for its tokens if type is DPoP.
+func journey(kind string) []object {
+	me := object{"step": "me", "status": 200.0, "username": "ada"}
+	all := []object{
+		{"step": "discovery", "issuer": true, "pkce": []any{"S256"}, "names_issuer": true},
+		{"step": "mix-up", "refused": "OAUTH_INVALID_RESPONSE"},
+		{"step": "tokens", "type": kind, "expires_in": 600.0, "scope": asked, "grant": true},
+		me,
+	}
+	if kind == "dpop" {
+		all = append(all, object{"step": "stolen", "bearer": 401.0, "other_key": 401.0})
+	}
+	return append(all, object{"step": "refreshed", "type": kind, "rotated": true, "renewed": true}, me,
+		object{"step": "revoked", "me": 401.0, "refresh": "invalid_grant"})
+}
+
+// knowledge is what a client must know of Perch and of its registration.
+func knowledge(h *house, app tenant) object {
+	return object{"issuer": h.public, "client_id": app.pk, "redirect_uri": app.origin + "/back", "scope": asked}
+}
+
+func TestOAuthClientsFromNPMCompleteTheJourneyInNode(t *testing.T) {
+	conformance.Verified(t, npmClients)
+	at, _ := serveX(t, xsim.New(xsim.Options{}))
+	h := open(t, settings(t, environments()[0], at))
+	for _, name := range []string{"oauth4webapi.mjs", "openid-client.mjs"} {
+		for _, secret := range []bool{false, true} {
+			t.Run(name+", secret "+strconv.FormatBool(secret), func(t *testing.T) {
+				app := h.register(t, pageA, "")
+				know := knowledge(h, app)
+				if secret {
+					know["secret_key"] = app.sk
+				}
+				if diff := cmp.Diff(journey("bearer"), program(t, name, know)); diff != "" {
+					t.Errorf("it says (-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+// A client of X signs in at X's own paths, which Perch has too, and never
+// learns that it is not X.
+func TestAnXClientSignsInThroughPerch(t *testing.T) {
+	for _, secret := range []bool{false, true} {
+		t.Run("secret "+strconv.FormatBool(secret), func(t *testing.T) {
+			x := xsim.New(xsim.Options{})
+			at, _ := serveX(t, x)
+			h := open(t, settings(t, environments()[0], at))
+			app := h.register(t, pageA, "")
+			know := knowledge(h, app)
+			if secret {
+				know["secret_key"] = app.sk
+			}
+			const text = "From a client that thinks this is X."
+			want := []object{
+				{"step": "back", "state": true},
+				{"step": "tokens", "expires_in": 600.0, "scope": asked},
+				{"step": "me", "username": "ada"},
+				{"step": "post", "text": text},
+				{"step": "refreshed", "rotated": true, "me": "ada"},
+				{"step": "revoked", "answer": object{"revoked": true}, "me": 401.0, "refresh": "invalid_grant"},
+			}
+			if diff := cmp.Diff(want, program(t, "twitter-api-v2.mjs", know)); diff != "" {
+				t.Errorf("it says (-want +got):\n%s", diff)
+			}
+			if n := len(happened(x, "post.created")); n != 1 {
+				t.Errorf("X has %d posts of it, want 1", n)
+			}
+		})
+	}
+}
