@@ -1,5 +1,5 @@
 // page.mjs: oauth4webapi in a page. It goes to Perch and comes back as a new document; what it has seen is in #report then,
-// a JSON object a line, and the last one says that this is the end.
+// a JSON object a line.
 
 import * as oauth from "/oauth4webapi.js";
 import { arrive, leave } from "/journey.mjs";
@@ -28,7 +28,6 @@ try {
 }
 
 function end() {
-  say("end");
   document.querySelector("#report").textContent = said.join("\n");
 }
 
