@@ -35,7 +35,10 @@ func TestParseOrigin(t *testing.T) {
 }
 
 func TestCheckRedirectURI(t *testing.T) {
-	for _, s := range []string{"https://app.example/cb", "https://app.example/cb?x=1", "http://127.0.0.1:8090/", "https://a.example"} {
+	for _, s := range []string{
+		"https://app.example/cb", "https://app.example/cb?x=1", "http://127.0.0.1:8090/", "https://a.example",
+		"https://10.0.0.1/cb", "https://[2001:db8::1]:8443/cb", "https://4u.example/.well-known/cb", "https://a_b.example/...", "https://3d-printer/cb",
+	} {
 		if err := client.CheckRedirectURI(s); err != nil {
 			t.Errorf("%q is refused: %v", s, err)
 		}
@@ -44,7 +47,11 @@ func TestCheckRedirectURI(t *testing.T) {
 		"", "/cb", "//app.example", "https:app.example", "https://app.example/#x", "https://a@app.example/",
 		"http://app.example/cb", "javascript:alert(1)", "data:text/html,x", "https://app.example/ x",
 		"https://app.example\\@evil.example/", "https://app.example/é", "https://app.example/*", "https:///cb",
-		"app://cb", "http://127.0.0.1.evil.example/", "https://app.example/#",
+		"app://cb", "http://127.0.0.1.evil.example/", "https://app.example/#", "https://:443/cb", "https://]/cb",
+		"https://app..example/cb", "https://app.example./cb", "https://a,b.example/cb", "https://app%252eexample/cb",
+		"https://0x7f.1/cb", "https://2130706433/cb", "https://127.1/cb", "https://[::1%25lo]/cb",
+		"https://app.example/a/../cb", "https://app.example/a/%2E./cb", "https://app.example/.",
+		"https://app.example/cb?code=x", "https://app.example/cb?x=1&iss=y", "https://app.example/cb?st%61te=x", "https://app.example/cb?code=x;y",
 	} {
 		if client.CheckRedirectURI(s) == nil {
 			t.Errorf("%q is taken for a redirect URI", s)

@@ -1,7 +1,9 @@
 package client
 
 import (
+	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,9 +34,13 @@ func ParseOrigin(s string) (Origin, error) {
 	return Origin(s), nil
 }
 
+// answered are the parameters of an authorization response (RFC 6749 section
+// 4.1.2, RFC 9207). A redirect URI that brought its own would be a forged answer.
+var answered = []string{"code", "state", "iss", "error", "error_description", "error_uri"}
+
 // CheckRedirectURI refuses a redirect URI that could lead elsewhere than it
-// reads: it must be absolute, https (or http on loopback), without fragment and
-// user, and in plain ASCII.
+// reads: it must be absolute, https (or http on loopback), without fragment,
+// user and dot segments, and in plain ASCII. What Perch adds must not be there.
 func CheckRedirectURI(s string) error {
 	u, err := url.Parse(s)
 	if err != nil || len(s) > 1000 || !plain(s) || u.Host == "" {
@@ -43,10 +49,29 @@ func CheckRedirectURI(s string) error {
 	if u.User != nil || u.Fragment != "" || strings.Contains(s, "#") {
 		return fault.New(fault.Invalid, "redirect URI %q must have no user and no fragment", clip(s))
 	}
+	for segment := range strings.SplitSeq(u.EscapedPath(), "/") {
+		if dots := strings.ReplaceAll(strings.ToLower(segment), "%2e", "."); dots == "." || dots == ".." {
+			return fault.New(fault.Invalid, "redirect URI %q has a dot segment, which browsers resolve; "+
+				"write the path it leads to", clip(s))
+		}
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return fault.New(fault.Invalid, "the query of redirect URI %q is not well-formed", clip(s))
+	}
+	for name := range query {
+		if slices.Contains(answered, name) {
+			return fault.New(fault.Invalid, "redirect URI %q has the parameter %s, which Perch adds itself", clip(s), name)
+		}
+	}
 	return checkHost(u)
 }
 
 func checkHost(u *url.URL) error {
+	if !isHost(u.Hostname()) {
+		return fault.New(fault.Invalid, "%q has no usable host; write a name without empty labels, or an address "+
+			"in its usual spelling", clip(u.String()))
+	}
 	if u.Scheme != "https" && (u.Scheme != "http" || !Loopback(u.Hostname())) {
 		return fault.New(fault.Invalid, "%q must use https; http is for 127.0.0.1, [::1] and localhost only",
 			clip(u.String()))
@@ -59,6 +84,25 @@ func checkHost(u *url.URL) error {
 		return fault.New(fault.Invalid, "%q ends in a colon", clip(u.String()))
 	}
 	return nil
+}
+
+// isHost reports whether host is a domain name or an address in its usual
+// spelling. Browsers take whatever ends in a number for an IPv4 address.
+func isHost(host string) bool {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return a.Zone() == ""
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" || strings.ContainsFunc(label, func(c rune) bool { return !inName(c) }) {
+			return false
+		}
+	}
+	last := strings.ToLower(host[strings.LastIndexByte(host, '.')+1:])
+	return strings.Trim(last, "0123456789") != "" && !strings.HasPrefix(last, "0x")
+}
+
+func inName(c rune) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_'
 }
 
 // Loopback reports whether host is this machine itself.
