@@ -92,7 +92,7 @@ func TestAuthorizationRequestsThatAreRefused(t *testing.T) {
 	app := h.wanted(t)
 	h.operator(t, http.StatusOK, "PATCH", "/admin/v1/apps/"+app.id, object{"scopes": []string{"tweet.read", "tweet.write"}})
 
-	put := func(name, value string) func(url.Values) { return func(q url.Values) { q.Set(name, value) } }
+	setting := func(name, value string) func(url.Values) { return func(q url.Values) { q.Set(name, value) } }
 	for name, line := range map[string]struct {
 		spoil func(url.Values)
 		code  string
@@ -100,40 +100,40 @@ func TestAuthorizationRequestsThatAreRefused(t *testing.T) {
 		"PKCE left out":                    {func(q url.Values) { q.Del("code_challenge"); q.Del("code_challenge_method") }, "invalid_request"},
 		"the method left out":              {func(q url.Values) { q.Del("code_challenge_method") }, "invalid_request"},
 		"the challenge left out":           {func(q url.Values) { q.Del("code_challenge") }, "invalid_request"},
-		"the method plain":                 {put("code_challenge_method", "plain"), "invalid_request"},
-		"the method PLAIN":                 {put("code_challenge_method", "PLAIN"), "invalid_request"},
-		"the method none":                  {put("code_challenge_method", "none"), "invalid_request"},
-		"an empty method":                  {put("code_challenge_method", ""), "invalid_request"},
-		"the method S512":                  {put("code_challenge_method", "S512"), "invalid_request"},
-		"the method SHA-256":               {put("code_challenge_method", "SHA-256"), "invalid_request"},
-		"S256 and a space":                 {put("code_challenge_method", "S256 "), "invalid_request"},
-		"S256 and NUL":                     {put("code_challenge_method", "S256\x00"), "invalid_request"},
-		"S256 and plain":                   {put("code_challenge_method", "S256 plain"), "invalid_request"},
-		"an S that is none":                {put("code_challenge_method", "\u017f256"), "invalid_request"},
-		"an empty challenge":               {put("code_challenge", ""), "invalid_request"},
-		"a challenge of 42 characters":     {put("code_challenge", strings.Repeat("a", 42)), "invalid_request"},
-		"a challenge of 44 characters":     {put("code_challenge", strings.Repeat("a", 44)), "invalid_request"},
-		"a challenge with padding":         {put("code_challenge", strings.Repeat("a", 43)+"="), "invalid_request"},
-		"a challenge in another alphabet":  {put("code_challenge", strings.Repeat("a", 42)+"+"), "invalid_request"},
-		"a challenge in hexadecimal":       {put("code_challenge", strings.Repeat("0a", 32)), "invalid_request"},
-		"a challenge with NUL":             {put("code_challenge", strings.Repeat("a", 42)+"\x00"), "invalid_request"},
-		"no response_type":                 {put("response_type", ""), "unsupported_response_type"},
-		"response_type token":              {put("response_type", "token"), "unsupported_response_type"},
-		"response_type id_token":           {put("response_type", "id_token"), "unsupported_response_type"},
-		"response_type code token":         {put("response_type", "code token"), "unsupported_response_type"},
-		"response_type code id_token":      {put("response_type", "code id_token"), "unsupported_response_type"},
-		"response_type none":               {put("response_type", "none"), "unsupported_response_type"},
-		"response_type CODE":               {put("response_type", "CODE"), "unsupported_response_type"},
-		"response_type code and a space":   {put("response_type", "code "), "unsupported_response_type"},
-		"a scope X does not have":          {put("scope", "tweet.read everything"), "invalid_scope"},
-		"a scope the application may not":  {put("scope", "tweet.read dm.read"), "invalid_scope"},
-		"a scope with a line end":          {put("scope", "tweet.read\r\ndm.read"), "invalid_scope"},
-		"a scope with a quote":             {put("scope", `tweet.read "`), "invalid_scope"},
-		"a scope in upper case":            {put("scope", "TWEET.READ"), "invalid_scope"},
-		"scopes with commas":               {put("scope", "tweet.read,tweet.write"), "invalid_scope"},
-		"a state of 10,000 characters":     {put("state", strings.Repeat("s", 10000)), "invalid_request"},
-		"a state of 1,001 characters":      {put("state", strings.Repeat("s", 1001)), "invalid_request"},
-		"a long state that ends in a rune": {put("state", strings.Repeat("s", 999)+"€"), "invalid_request"},
+		"the method plain":                 {setting("code_challenge_method", "plain"), "invalid_request"},
+		"the method PLAIN":                 {setting("code_challenge_method", "PLAIN"), "invalid_request"},
+		"the method none":                  {setting("code_challenge_method", "none"), "invalid_request"},
+		"an empty method":                  {setting("code_challenge_method", ""), "invalid_request"},
+		"the method S512":                  {setting("code_challenge_method", "S512"), "invalid_request"},
+		"the method SHA-256":               {setting("code_challenge_method", "SHA-256"), "invalid_request"},
+		"S256 and a space":                 {setting("code_challenge_method", "S256 "), "invalid_request"},
+		"S256 and NUL":                     {setting("code_challenge_method", "S256\x00"), "invalid_request"},
+		"S256 and plain":                   {setting("code_challenge_method", "S256 plain"), "invalid_request"},
+		"an S that is none":                {setting("code_challenge_method", "\u017f256"), "invalid_request"},
+		"an empty challenge":               {setting("code_challenge", ""), "invalid_request"},
+		"a challenge of 42 characters":     {setting("code_challenge", strings.Repeat("a", 42)), "invalid_request"},
+		"a challenge of 44 characters":     {setting("code_challenge", strings.Repeat("a", 44)), "invalid_request"},
+		"a challenge with padding":         {setting("code_challenge", strings.Repeat("a", 43)+"="), "invalid_request"},
+		"a challenge in another alphabet":  {setting("code_challenge", strings.Repeat("a", 42)+"+"), "invalid_request"},
+		"a challenge in hexadecimal":       {setting("code_challenge", strings.Repeat("0a", 32)), "invalid_request"},
+		"a challenge with NUL":             {setting("code_challenge", strings.Repeat("a", 42)+"\x00"), "invalid_request"},
+		"no response_type":                 {setting("response_type", ""), "unsupported_response_type"},
+		"response_type token":              {setting("response_type", "token"), "unsupported_response_type"},
+		"response_type id_token":           {setting("response_type", "id_token"), "unsupported_response_type"},
+		"response_type code token":         {setting("response_type", "code token"), "unsupported_response_type"},
+		"response_type code id_token":      {setting("response_type", "code id_token"), "unsupported_response_type"},
+		"response_type none":               {setting("response_type", "none"), "unsupported_response_type"},
+		"response_type CODE":               {setting("response_type", "CODE"), "unsupported_response_type"},
+		"response_type code and a space":   {setting("response_type", "code "), "unsupported_response_type"},
+		"a scope X does not have":          {setting("scope", "tweet.read everything"), "invalid_scope"},
+		"a scope the application may not":  {setting("scope", "tweet.read dm.read"), "invalid_scope"},
+		"a scope with a line end":          {setting("scope", "tweet.read\r\ndm.read"), "invalid_scope"},
+		"a scope with a quote":             {setting("scope", `tweet.read "`), "invalid_scope"},
+		"a scope in upper case":            {setting("scope", "TWEET.READ"), "invalid_scope"},
+		"scopes with commas":               {setting("scope", "tweet.read,tweet.write"), "invalid_scope"},
+		"a state of 10,000 characters":     {setting("state", strings.Repeat("s", 10000)), "invalid_request"},
+		"a state of 1,001 characters":      {setting("state", strings.Repeat("s", 1001)), "invalid_request"},
+		"a long state that ends in a rune": {setting("state", strings.Repeat("s", 999)+"€"), "invalid_request"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := asking(app)
@@ -168,6 +168,21 @@ func landed(t *testing.T, a answer) (uri string, added url.Values) {
 	return to.String(), added
 }
 
+// goes takes an authorization request to Perch and on to X, decides there, and
+// returns where X sends the browser back to.
+func (v *visitor) goes(t *testing.T, request url.Values, decision string) *url.URL {
+	t.Helper()
+	x := v.step(t, v.house.public+"/oauth/authorize?"+request.Encode())
+	q := x.Query()
+	if x.Path != "/i/oauth2/authorize" || q.Get("redirect_uri") != v.house.public+"/oauth/callback" {
+		t.Fatalf("the browser is sent to %s", x)
+	}
+	q.Set("_sim_user", ada)
+	q.Set("_sim_decision", decision)
+	x.RawQuery = q.Encode()
+	return v.step(t, x.String())
+}
+
 // What Perch does not know it does not do, and does not ask anybody about.
 func TestParametersThatWouldChangeWhereTheAnswerGoesAreIgnored(t *testing.T) {
 	at, _ := serveX(t, xsim.New(xsim.Options{}))
@@ -198,15 +213,7 @@ func TestParametersThatWouldChangeWhereTheAnswerGoesAreIgnored(t *testing.T) {
 			for name, values := range more {
 				q[name] = values
 			}
-			x := v.step(t, h.public+"/oauth/authorize?"+q.Encode())
-			asked := x.Query()
-			if !strings.HasPrefix(x.String(), at+"/i/oauth2/authorize?") || asked.Get("redirect_uri") != h.public+"/oauth/callback" {
-				t.Fatalf("the browser is sent to %s", x)
-			}
-			asked.Set("_sim_user", ada)
-			asked.Set("_sim_decision", "approve")
-			x.RawQuery = asked.Encode()
-			a := ask(t, v.client, "GET", v.step(t, x.String()).String(), "")
+			a := ask(t, v.client, "GET", v.goes(t, q, "approve").String(), "")
 			if uri, added := landed(t, a); uri != registered[0] || added.Get("code") == "" || len(added) != 3 ||
 				added.Get("iss") != h.public {
 				t.Errorf("the browser ends at %s", a.header.Get("Location"))
@@ -234,12 +241,7 @@ func TestAStateStaysAValue(t *testing.T) {
 			q := asking(app)
 			q.Set("state", state)
 			for _, decision := range []string{"approve", "deny"} {
-				x := v.step(t, h.public+"/oauth/authorize?"+q.Encode())
-				asked := x.Query()
-				asked.Set("_sim_user", ada)
-				asked.Set("_sim_decision", decision)
-				x.RawQuery = asked.Encode()
-				a := ask(t, v.client, "GET", v.step(t, x.String()).String(), "")
+				a := ask(t, v.client, "GET", v.goes(t, q, decision).String(), "")
 				uri, added := landed(t, a)
 				if uri != registered[0] || added.Get("state") != state || len(added["state"]) != 1 || len(added["iss"]) != 1 ||
 					added.Get("iss") != h.public || len(added["code"]) > 1 || added.Get("code") == "stolen" ||

@@ -69,7 +69,13 @@ func asking(app tenant) url.Values {
 // authorize opens the authorization endpoint at the path, as browsers do.
 func (h *house) authorize(t *testing.T, path, query string) answer {
 	t.Helper()
-	return ask(t, h.client, "GET", h.public+path+"?"+query, "", "Accept: text/html,*/*;q=0.8", "Sec-Fetch-Mode: navigate",
+	return browse(t, h.client, h.public+path+"?"+query)
+}
+
+// browse opens a URL as browsers do that are sent there.
+func browse(t *testing.T, c *http.Client, url string) answer {
+	t.Helper()
+	return ask(t, c, "GET", url, "", "Accept: text/html,*/*;q=0.8", "Sec-Fetch-Mode: navigate",
 		"Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: document")
 }
 
