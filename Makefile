@@ -3,12 +3,14 @@
 BACKENDS := memory sqlite postgres redis d1 kv workerd chromium npm-clients
 REQUIRE_BACKENDS ?= chromium,npm-clients,postgres,redis,workerd
 KILLS ?= 50
+TIME ?= 1m
+PARALLEL ?= 1
 SEED ?= 0
 PERCH_VERIFIED ?= $(CURDIR)/.cache/verified
 export PERCH_VERIFIED
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all edge clients lint fmt generate bench torture races
+.PHONY: help run build test test-all edge clients lint fmt generate bench torture races fuzz
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +48,9 @@ bench: ## run the benchmarks; PERCH_BENCH_GRANTS=1000000 adds that many grants
 torture: ## kill replicas KILLS times in each of four setups, and count what was lost; SEED repeats a run
 	@go test -c -o .cache/torture.test ./cmd/internal/torture && { .cache/torture.test -test.run TestTorture -test.timeout 9h \
 		-kills=$(KILLS) -seed=$(SEED) -summary=.cache/torture; status=$$?; tail -n 1 .cache/torture; exit $$status; }
+
+fuzz: ## let every fuzz target run for TIME, or FUZZ=name alone, PARALLEL inputs at once, and count
+	@.ci/fuzz $(TIME) '$(FUZZ)' $(PARALLEL)
 
 races: ## run the tests of races twenty times under the race detector
 	go test -race -count=20 -run 'Concurrent|AtOnce|Once|Many' ./app/... ./adapters/...

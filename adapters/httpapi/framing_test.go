@@ -13,7 +13,7 @@ import (
 )
 
 // dial opens a raw connection to a door.
-func dial(t *testing.T, base string) net.Conn {
+func dial(t testing.TB, base string) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", hostOf(base))
 	must(t, err)
@@ -29,7 +29,7 @@ func dial(t *testing.T, base string) net.Conn {
 
 // raw sends bytes and returns all that comes until the peer closes, or is
 // silent for a moment.
-func raw(t *testing.T, base, text string) string {
+func raw(t testing.TB, base, text string) string {
 	t.Helper()
 	c := dial(t, base)
 	_, _ = io.WriteString(c, text)

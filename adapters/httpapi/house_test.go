@@ -54,6 +54,9 @@ type plan struct {
 	limit  quota.Limit
 	wait   func(*patience)
 	apps   func(ports.Applications) ports.Applications
+	quotas ports.QuotaStore // instead of the store's
+	store  *memory.Store    // nil: a new one
+	ring   *keyring.Ring    // nil: a new one
 	parts  []health.Part
 
 	proxies []string // that are trusted
@@ -64,7 +67,7 @@ type plan struct {
 
 // A house is everything behind two doors on loopback, with X behind it all.
 type house struct {
-	t        *testing.T
+	t        testing.TB
 	sim      *xsim.Sim
 	public   string // where the public door is
 	admin    string
@@ -73,6 +76,7 @@ type house struct {
 	log      *logBuffer
 	app      client.App
 	grant    oauth.GrantID
+	token    string // of X, of the grant
 	pk, sk   string
 	appOnly  string // a secret key that may act for the app
 }
@@ -99,7 +103,7 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-func build(t *testing.T, p plan) *house {
+func build(t testing.TB, p plan) *house {
 	t.Helper()
 	h := &house{t: t, sim: xsim.New(xsim.Options{}), log: &logBuffer{}}
 	if p.x == nil {
@@ -136,7 +140,16 @@ func build(t *testing.T, p plan) *house {
 }
 
 func furnish(p plan, x ports.TwitterGateway, issuer string) Services {
-	store, ring := memory.Open(), keyring.Ephemeral()
+	if p.store == nil {
+		p.store = memory.Open()
+	}
+	if p.ring == nil {
+		p.ring = keyring.Ephemeral()
+	}
+	if p.quotas == nil {
+		p.quotas = p.store.Quota()
+	}
+	store, ring := p.store, p.ring
 	apps := store.Registry().Apps()
 	if p.apps != nil {
 		apps = p.apps(apps)
@@ -152,10 +165,11 @@ func furnish(p plan, x ports.TwitterGateway, issuer string) Services {
 	})
 	ss := sessions.New(sessions.Parts{
 		Clients: cs, Apps: cs, Grants: gs, Codes: store.Codes(), Sessions: store.Sessions(),
-		DPoP: jws.NewProofs(), Signer: jws.New(store.SigningKeys(), ring, issuer, time.Now), Keyring: ring, Quotas: store.Quota(), Issuer: issuer, Now: time.Now,
+		DPoP: jws.NewProofs(), Signer: jws.New(store.SigningKeys(), ring, issuer, time.Now), Keyring: ring,
+		Quotas: p.quotas, Issuer: issuer, Now: time.Now,
 	})
 	return Services{
-		Gate: access.New(cs, ss), Actions: actions.New(gs, xs, store.Quota(), p.limit, x, silence{}),
+		Gate: access.New(cs, ss), Actions: actions.New(gs, xs, p.quotas, p.limit, x, silence{}),
 		Clients: cs, Grants: gs, Sessions: ss, XApps: xs, Health: health.New(p.parts...),
 	}
 }
@@ -174,7 +188,7 @@ func listenLocal(t *testing.T) net.Listener {
 	return ln
 }
 
-func run(t *testing.T, s *Server, ln net.Listener) {
+func run(t testing.TB, s *Server, ln net.Listener) {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ln) }()
 	t.Cleanup(func() {
@@ -203,6 +217,7 @@ func (h *house) register() {
 	if issued, err := h.sim.Issue("sim-client", ada, oauth.Everything.List()); err == nil {
 		token = issued.Access
 	}
+	h.token = token
 	g, err := h.services.Grants.Import(ctx, h.app.ID, h.app.XApp, grants.Import{
 		User: user.User{ID: ada, Username: "ada", Name: "Ada"}, Access: secret.New(token),
 		Scopes: oauth.Everything, Expires: time.Now().Add(time.Hour),
@@ -219,7 +234,7 @@ func (h *house) key(k apikey.Key) string {
 	return text.Reveal()
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -233,7 +248,7 @@ type answer struct {
 }
 
 // ask sends a request and follows no redirect. Headers are "Name: value" lines.
-func ask(t *testing.T, method, url, body string, headers ...string) answer {
+func ask(t testing.TB, method, url, body string, headers ...string) answer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	must(t, err)
@@ -251,7 +266,7 @@ func ask(t *testing.T, method, url, body string, headers ...string) answer {
 }
 
 // json reads the answer's document.
-func (a answer) json(t *testing.T) map[string]any {
+func (a answer) json(t testing.TB) map[string]any {
 	t.Helper()
 	var m map[string]any
 	if err := json.Unmarshal([]byte(a.body), &m); err != nil {
