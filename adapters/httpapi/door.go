@@ -34,6 +34,10 @@ func checkHeaders(raw []byte) error {
 		if err != nil {
 			return err
 		}
+		if coding := line[len(name)+1:]; strings.EqualFold(name, "Transfer-Encoding") &&
+			!strings.EqualFold(strings.Trim(string(coding), " \t"), "chunked") {
+			return malformed("chunked is the only transfer coding spoken here")
+		}
 		for i, single := range singles {
 			if strings.EqualFold(single, name) {
 				counts[i]++

@@ -66,6 +66,8 @@ func TestFraming(t *testing.T) {
 		"xchunked":                post + "Transfer-Encoding: xchunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + smuggled,
 		"chunked, identity":       post + "Transfer-Encoding: chunked, identity\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
 		"gzip, chunked":           post + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+		"identity":                post + "Transfer-Encoding: identity\r\n\r\n" + smuggled,
+		"empty TE":                post + "Transfer-Encoding:\r\n\r\n" + smuggled,
 		"two TE":                  post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"space before colon":      post + "Transfer-Encoding : chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
 		"TE on 1.0":               "POST /oauth/token HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,

@@ -143,10 +143,10 @@ func (l *line) send(t *testing.T, text string) answer {
 	if err != nil {
 		t.Fatalf("half a reply to %q: %v", text, err)
 	}
-	if res.Close || l.r.Buffered() > 0 {
-		if l.r.Buffered() > 0 {
-			t.Errorf("more than one reply to %q", text)
-		}
+	if !res.Close && l.r.Buffered() > 0 {
+		t.Errorf("more than one reply to %q", text)
+	}
+	if res.Close {
 		l.hangUp()
 	}
 	return answer{res, string(b)}

@@ -24,7 +24,7 @@ func TestParseOrigin(t *testing.T) {
 		"https://app.example.", "http://app.example", "https://*.example", "https://a@app.example",
 		"https://app.example?x", "https://app.example#x", "https://app.example:", "https://app.example:0",
 		"https://app.example:99999", "https://app.example:08443", "https://app.example\\.evil", "javascript:alert(1)",
-		"https://app.example https://b.example", "https://bücher.example", "file://x", "https://app.example\n",
+		"https://app.example https://b.example", "https://bücher.example", "file://x", "https://app.example\n", "https://:1",
 	}
 	for _, s := range bad {
 		if o, err := client.ParseOrigin(s); err == nil {
