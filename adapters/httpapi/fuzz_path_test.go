@@ -30,6 +30,9 @@ func FuzzPath(f *testing.F) {
 		}
 		asked := l.x.take()
 		if len(asked) == 0 {
+			if method == "GET" && target == "/2/tweets/1" {
+				t.Errorf("a good path is refused: %d %s", a.StatusCode, a.body)
+			}
 			return
 		}
 		if len(asked) > 1 {
@@ -104,6 +107,9 @@ func FuzzCredential(f *testing.F) {
 			t.Fatalf("%q: status %d, %d calls", head, a.StatusCode, len(asked))
 		}
 		if len(asked) == 0 {
+			if authorization == "Bearer "+l.sk && grant+origin+site == "" {
+				t.Errorf("a good key is refused: %d %s", a.StatusCode, a.body)
+			}
 			return
 		}
 		scheme, token, _ := strings.Cut(strings.Trim(authorization, " \t"), " ")
@@ -140,6 +146,9 @@ func FuzzPage(f *testing.F) {
 		l.decent(t, a, origin)
 		if a.StatusCode < 300 && origin != pageOrigin {
 			t.Errorf("a page at %q passes the preflight for %s", origin, target)
+		}
+		if origin == pageOrigin && asks == "GET" && a.StatusCode != http.StatusNoContent && at == "/2/users/me" {
+			t.Errorf("a good preflight is refused: %d %s", a.StatusCode, a.body)
 		}
 		if a.Header.Get("Access-Control-Allow-Private-Network") != "" {
 			t.Errorf("a page at %q may reach into a private network", origin)

@@ -26,6 +26,7 @@ type lab struct {
 	*house
 	x      *recorder
 	store  *memory.Store
+	ring   *keyring.Ring
 	access string // an access token of ada's session
 	line   *line
 }
@@ -70,20 +71,19 @@ func (x *recorder) take() []*heard {
 
 func newLab(f *testing.F) *lab {
 	f.Helper()
-	l := &lab{x: &recorder{}, store: memory.Open()}
-	ring := keyring.Ephemeral()
+	l := &lab{x: &recorder{}, store: memory.Open(), ring: keyring.Ephemeral()}
 	l.house = build(f, plan{
-		x: l.x, store: l.store, ring: ring, quotas: plenty{},
+		x: l.x, store: l.store, ring: l.ring, quotas: plenty{},
 		wait: func(p *patience) { p.linger = 50 * time.Millisecond },
 	})
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	ses, err := l.store.Sessions().Create(f.Context(), session.Session{
-		ID: "ses_fuzz", App: l.app.ID, Grant: l.grant, User: ada, Scopes: oauth.Everything, Created: now, Expires: now.Add(99 * time.Hour),
+		ID: "ses_fuzz", App: l.app.ID, Grant: l.grant, User: ada, Scopes: oauth.Everything, Created: now, Expires: now.Add(10 * session.SessionTTL),
 	})
 	must(f, err)
-	token, err := jws.New(l.store.SigningKeys(), ring, l.server.cfg.PublicURL, time.Now).Sign(f.Context(), session.Claims{
+	token, err := jws.New(l.store.SigningKeys(), l.ring, l.server.cfg.PublicURL, time.Now).Sign(f.Context(), session.Claims{
 		ID: "jti", App: ses.App, Grant: ses.Grant, Session: ses.ID, User: ses.User, Scopes: ses.Scopes,
-		Issued: now, Expires: now.Add(99 * time.Hour),
+		Issued: now, Expires: now.Add(10 * session.SessionTTL),
 	})
 	must(f, err)
 	l.access = token.Reveal()

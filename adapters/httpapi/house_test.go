@@ -69,6 +69,7 @@ type plan struct {
 type house struct {
 	t        testing.TB
 	sim      *xsim.Sim
+	xAt      string // where X is
 	public   string // where the public door is
 	admin    string
 	server   *Server
@@ -111,6 +112,7 @@ func build(t testing.TB, p plan) *house {
 	}
 	x := httptest.NewServer(p.x)
 	t.Cleanup(func() { h.sim.Close(); x.CloseClientConnections(); x.Close() })
+	h.xAt = x.URL
 	gateway, err := xhttp.New(xhttp.Config{APIURL: x.URL, AuthorizeURL: x.URL + "/i/oauth2/authorize"})
 	must(t, err)
 	t.Cleanup(gateway.Close)
