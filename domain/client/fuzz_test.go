@@ -12,7 +12,7 @@ import (
 )
 
 // written is an origin as browsers write it, said independently of the parser.
-var written = regexp.MustCompile(`^(https://[a-z0-9$&+,;=%!'()_.~-]+|https://\[[0-9a-f:.]+\]|http://(127\.0\.0\.1|\[::1\]|localhost))(:[1-9][0-9]{0,4})?$`)
+var written = regexp.MustCompile(`^(https://[a-z0-9_.-]+|https://\[[0-9a-f:.]+\]|http://(127\.0\.0\.1|\[::1\]|localhost))(:[1-9][0-9]{0,4})?$`)
 
 // FuzzParseOrigin: what is taken for an origin is written as browsers write it,
 // stays as it was, and names one host for every reader.

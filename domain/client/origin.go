@@ -76,9 +76,6 @@ func checkHost(u *url.URL) error {
 		return fault.New(fault.Invalid, "%q must use https; http is for 127.0.0.1, [::1] and localhost only",
 			clip(u.String()))
 	}
-	if u.Hostname() == "" {
-		return fault.New(fault.Invalid, "%q names no host", clip(u.String()))
-	}
 	if p := u.Port(); p != "" {
 		if n, err := strconv.ParseUint(p, 10, 16); err != nil || n == 0 || strconv.FormatUint(n, 10) != p {
 			return fault.New(fault.Invalid, "%q has no usable port", clip(u.String()))
