@@ -81,7 +81,7 @@ func newLab(f *testing.F) *lab {
 		ID: "ses_fuzz", App: l.app.ID, Grant: l.grant, User: ada, Scopes: oauth.Everything, Created: now, Expires: now.Add(10 * session.SessionTTL),
 	})
 	must(f, err)
-	token, err := jws.New(l.store.SigningKeys(), l.ring, l.server.cfg.PublicURL, time.Now).Sign(f.Context(), session.Claims{
+	token, err := l.signer().Sign(f.Context(), session.Claims{
 		ID: "jti", App: ses.App, Grant: ses.Grant, Session: ses.ID, User: ses.User, Scopes: ses.Scopes,
 		Issued: now, Expires: now.Add(10 * session.SessionTTL),
 	})
@@ -90,6 +90,11 @@ func newLab(f *testing.F) *lab {
 	l.line = &line{to: l.public}
 	f.Cleanup(l.line.hangUp)
 	return l
+}
+
+// signer signs as the house does.
+func (l *lab) signer() *jws.Signer {
+	return jws.New(l.store.SigningKeys(), l.ring, l.server.cfg.PublicURL, time.Now)
 }
 
 // fill puts what only this run knows into a text from the corpus.

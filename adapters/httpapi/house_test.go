@@ -54,6 +54,7 @@ type plan struct {
 	limit  quota.Limit
 	wait   func(*patience)
 	apps   func(ports.Applications) ports.Applications
+	stores func(*stores)
 	quotas ports.QuotaStore // instead of the store's
 	store  *memory.Store    // nil: a new one
 	ring   *keyring.Ring    // nil: a new one
@@ -63,6 +64,16 @@ type plan struct {
 	tls     bool     // the doors speak it
 	plain   bool     // and never do
 	limits  Limits
+}
+
+// stores are what the services of a house read and write.
+type stores struct {
+	apps     ports.Applications
+	keys     ports.APIKeys
+	vault    ports.TokenVault
+	codes    ports.Codes
+	sessions ports.Sessions
+	signing  ports.SigningKeys
 }
 
 // A house is everything behind two doors on loopback, with X behind it all.
@@ -156,18 +167,22 @@ func furnish(p plan, x ports.TwitterGateway, issuer string) Services {
 	if p.apps != nil {
 		apps = p.apps(apps)
 	}
-	xs := xapps.New(store.Registry().XApps(), apps, ring, ports.XApp{
+	s := stores{apps, store.Registry().Keys(), store.Vault(), store.Codes(), store.Sessions(), store.SigningKeys()}
+	if p.stores != nil {
+		p.stores(&s)
+	}
+	xs := xapps.New(store.Registry().XApps(), s.apps, ring, ports.XApp{
 		ClientID: "sim-client", ClientSecret: secret.New("sim-secret"), Bearer: secret.New("sim-bearer"),
 	})
-	cs := clients.New(apps, store.Registry().Keys(), ring, xs)
+	cs := clients.New(s.apps, s.keys, ring, xs)
 	gs := grants.New(grants.Parts{
-		Vault: store.Vault(), Pending: store.Authorizations(), Keyring: ring, X: x, XApps: xs,
+		Vault: s.vault, Pending: store.Authorizations(), Keyring: ring, X: x, XApps: xs,
 		Journal: memory.NewJournal(), Breaker: xhttp.NewBreakers(time.Second, silence{}), Clock: clock.New(store, time.Now),
-		Sessions: store.Sessions(), Observer: silence{}, Callback: issuer + "/oauth/callback",
+		Sessions: s.sessions, Observer: silence{}, Callback: issuer + "/oauth/callback",
 	})
 	ss := sessions.New(sessions.Parts{
-		Clients: cs, Apps: cs, Grants: gs, Codes: store.Codes(), Sessions: store.Sessions(),
-		DPoP: jws.NewProofs(), Signer: jws.New(store.SigningKeys(), ring, issuer, time.Now), Keyring: ring,
+		Clients: cs, Apps: cs, Grants: gs, Codes: s.codes, Sessions: s.sessions,
+		DPoP: jws.NewProofs(), Signer: jws.New(s.signing, ring, issuer, time.Now), Keyring: ring,
 		Quotas: p.quotas, Issuer: issuer, Now: time.Now,
 	})
 	return Services{
