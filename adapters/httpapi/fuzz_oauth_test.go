@@ -58,7 +58,7 @@ func FuzzAuthorize(f *testing.F) {
 			t.Fatalf("the redirect URI %q is good", back)
 		}
 		if refusal := strings.HasPrefix(to, back+"?") || back == alsoTo && strings.HasPrefix(to, back+"&"); refusal {
-			told(t, to, said.Get("state"))
+			toldBack(t, to, said.Get("state"))
 			return
 		}
 		l.atX(t, to, said)
@@ -80,7 +80,7 @@ func quotesNothing(t *testing.T, a answer, query string) {
 
 // told fails unless the client is told what went wrong as RFC 6749 and RFC 9207
 // have it.
-func told(t *testing.T, to, state string) {
+func toldBack(t *testing.T, to, state string) {
 	t.Helper()
 	u, err := url.Parse(to)
 	if err != nil {

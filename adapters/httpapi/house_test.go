@@ -198,7 +198,7 @@ func prefixes(texts ...string) (all []netip.Prefix) {
 	return all
 }
 
-func listenLocal(t *testing.T) net.Listener {
+func listenLocal(t testing.TB) net.Listener {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

@@ -53,7 +53,7 @@ var trusted = sync.OnceValue(func() *authority {
 })
 
 // pair returns a certificate for the names and its key, in PEM.
-func (a *authority) pair(t *testing.T, serial int64, until time.Time, names ...string) (cert, key []byte) {
+func (a *authority) pair(t testing.TB, serial int64, until time.Time, names ...string) (cert, key []byte) {
 	t.Helper()
 	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
@@ -71,19 +71,19 @@ func (a *authority) pair(t *testing.T, serial int64, until time.Time, names ...s
 // A pairOnDisk is where a certificate and its key are.
 type pairOnDisk struct{ cert, key string }
 
-func onDisk(t *testing.T) pairOnDisk {
+func onDisk(t testing.TB) pairOnDisk {
 	dir := t.TempDir()
 	return pairOnDisk{filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")}
 }
 
-func (p pairOnDisk) write(t *testing.T, cert, key []byte) {
+func (p pairOnDisk) write(t testing.TB, cert, key []byte) {
 	t.Helper()
 	must(t, os.WriteFile(p.cert, cert, 0o600))
 	must(t, os.WriteFile(p.key, key, 0o600))
 }
 
 // certificate returns one for the doors of tests.
-func certificate(t *testing.T) *Certificate {
+func certificate(t testing.TB) *Certificate {
 	t.Helper()
 	files := onDisk(t)
 	cert, key := trusted().pair(t, 2, time.Now().Add(time.Hour), "perch.example")

@@ -1,7 +1,6 @@
 package client_test
 
 import (
-	"net/url"
 	"strings"
 	"testing"
 
@@ -57,21 +56,6 @@ func TestCheckRedirectURI(t *testing.T) {
 			t.Errorf("%q is taken for a redirect URI", s)
 		}
 	}
-}
-
-func FuzzParseOrigin(f *testing.F) {
-	f.Add("https://app.example:8443")
-	f.Add("http://[::1]:3000")
-	f.Fuzz(func(t *testing.T, s string) {
-		o, err := client.ParseOrigin(s)
-		if err != nil {
-			return
-		}
-		u, err := url.Parse(string(o))
-		if err != nil || string(o) != s || u.Path != "" || u.User != nil || strings.ToLower(s) != s {
-			t.Errorf("%q is taken for an origin", s)
-		}
-	})
 }
 
 func TestPermits(t *testing.T) {
