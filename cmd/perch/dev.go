@@ -102,7 +102,7 @@ func (v devVerb) playground(ctx context.Context) (*playground, error) {
 			APIKey: app.APIKey, APISecret: secret.New(app.APISecret),
 			APIURL: urlOf(g.x), AuthorizeURL: urlOf(g.x) + "/i/oauth2/authorize",
 		},
-		LogLevel: v.LogLevel, LogFormat: "text", ShutdownGrace: 2 * time.Second,
+		MaxConnections: 1000, LogLevel: v.LogLevel, LogFormat: "text", ShutdownGrace: 2 * time.Second,
 	}.Settled()
 	if mistakes := g.cfg.Check(); len(mistakes) > 0 {
 		closeAll(g.listeners())

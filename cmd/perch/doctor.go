@@ -61,7 +61,7 @@ func (v *doctorVerb) Run(ctx context.Context, p *program) error {
 	e := &exam{p: p, cfg: v.Config}
 	e.mistakes = p.settings.Settle(&e.cfg)
 	for _, look := range []func(context.Context){
-		e.settings, e.openKeys, e.stores, e.keyset, e.journal, e.sameXApp, e.operators, e.listeners,
+		e.settings, e.openKeys, e.stores, e.keyset, e.journal, e.sameXApp, e.operators, e.certificate, e.listeners,
 		e.gateway, e.clock, e.credentials, e.redirect,
 	} {
 		ctx, cancel := context.WithTimeout(ctx, patience)

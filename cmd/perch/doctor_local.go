@@ -23,8 +23,7 @@ func (e *exam) operators(context.Context) {
 		return
 	}
 	if host, _, err := net.SplitHostPort(e.cfg.AdminListen); err == nil && !client.Loopback(host) {
-		e.add(doubtful, about, "%s can be reached from other machines, unencrypted; "+
-			"keep it in a private network, or let a proxy add TLS", e.cfg.AdminListen)
+		e.add(doubtful, about, "%s can be reached from other machines; keep it in a private network", e.cfg.AdminListen)
 	}
 	file := config.DefaultAdminTokenFile
 	_, err := os.Stat(file)
@@ -63,7 +62,7 @@ func (e *exam) listeners(ctx context.Context) {
 			e.add(fine, "listeners", "%s is free", l.address)
 		case !errors.Is(err, syscall.EADDRINUSE):
 			e.add(broken, "listeners", "%s cannot be listened on: %s; change %s", l.address, inWords(err), l.setting)
-		case isPerch(ctx, l.address):
+		case e.isPerch(ctx, l.address):
 			e.add(fine, "listeners", "a Perch listens on %s already", l.address)
 		default:
 			e.add(broken, "listeners", "something else listens on %s; stop it, or change %s", l.address, l.setting)
@@ -72,16 +71,24 @@ func (e *exam) listeners(ctx context.Context) {
 }
 
 // isPerch asks whoever listens at the address for the health that Perch reports.
-func isPerch(ctx context.Context, address string) bool {
+func (e *exam) isPerch(ctx context.Context, address string) bool {
+	ask := asker()
+	if e.cfg.TLS() {
+		secure, err := toOwn(e.cfg.TLSCertFile)
+		if err != nil {
+			return false // reported with the certificate
+		}
+		ask.Transport = &http.Transport{DisableKeepAlives: true, TLSClientConfig: secure}
+	}
 	host, port, _ := net.SplitHostPort(address)
 	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.cfg.Scheme()+net.JoinHostPort(host, port)+"/healthz", nil)
 	if err != nil {
 		return false
 	}
-	res, err := asker().Do(req)
+	res, err := ask.Do(req)
 	if err != nil {
 		return false
 	}

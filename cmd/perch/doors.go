@@ -39,16 +39,19 @@ func listen(ctx context.Context, setting, address string) (net.Listener, error) 
 	return ln, nil
 }
 
-// urlOf is how the listener is reached from this machine.
-func urlOf(ln net.Listener) string {
+// urlOf is how a listener that speaks plain HTTP is reached from this machine.
+func urlOf(ln net.Listener) string { return "http://" + hostOf(ln) }
+
+// hostOf is host and port under which this machine reaches the listener.
+func hostOf(ln net.Listener) string {
 	host, port, err := net.SplitHostPort(ln.Addr().String())
 	if err != nil {
-		return "http://" + ln.Addr().String()
+		return ln.Addr().String()
 	}
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port)
+	return net.JoinHostPort(host, port)
 }
 
 // perchDoor is one of Perch's own.

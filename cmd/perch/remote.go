@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,10 +56,15 @@ func (r remote) open(p *program) (*operator, error) {
 	if base.Scheme == "http" && !client.Loopback(base.Hostname()) {
 		p.note("perch: the operators' token travels to %s unencrypted; use https outside a private network\n", base.Host)
 	}
+	secure, err := r.transit(p)
+	if err != nil {
+		return nil, err
+	}
 	return &operator{
 		base:  strings.TrimSuffix(server, "/"),
 		token: token,
 		client: &http.Client{
+			Transport:     through(secure),
 			Timeout:       time.Minute,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
@@ -72,8 +78,12 @@ func (r remote) server(p *program) (string, error) {
 		return r.Server, nil
 	}
 	listen := p.settings.Lookup("PERCH_ADMIN_LISTEN")
+	scheme := "http://"
+	if p.settings.Lookup("PERCH_TLS_CERT_FILE") != "" {
+		scheme = "https://"
+	}
 	if listen == "" {
-		return "http://127.0.0.1:8081", nil
+		return scheme + "127.0.0.1:8081", nil
 	}
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil || port == "0" {
@@ -83,7 +93,17 @@ func (r remote) server(p *program) (string, error) {
 	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	return "http://" + net.JoinHostPort(host, port), nil
+	return scheme + net.JoinHostPort(host, port), nil
+}
+
+// transit is how the Perch of the same settings is spoken to over TLS; nil is as
+// usual.
+func (r remote) transit(p *program) (*tls.Config, error) {
+	file := p.settings.Lookup("PERCH_TLS_CERT_FILE")
+	if r.Server != "" || file == "" {
+		return nil, nil
+	}
+	return toOwn(file)
 }
 
 // token is the operators' token. What was said on the command line wins over

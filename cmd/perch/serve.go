@@ -82,7 +82,7 @@ func listenFor(ctx context.Context, cfg config.Config) ([]net.Listener, config.C
 		return nil, cfg, errors.Join(taken...)
 	}
 	if cfg.PublicURL == "" {
-		cfg.PublicURL = urlOf(listeners[0])
+		cfg.PublicURL = cfg.Scheme() + hostOf(listeners[0])
 	}
 	return listeners, cfg, nil
 }
@@ -114,12 +114,13 @@ func houseDoors(house *wiring.House, listeners []net.Listener) []door {
 }
 
 func (p *program) tellStart(cfg config.Config, listeners []net.Listener) {
-	p.note("Perch %s serves clients on %s", versionName(), urlOf(listeners[0]))
-	if cfg.PublicURL != urlOf(listeners[0]) {
+	at := cfg.Scheme() + hostOf(listeners[0])
+	p.note("Perch %s serves clients on %s", versionName(), at)
+	if cfg.PublicURL != at {
 		p.note(", known to browsers as %s", cfg.PublicURL)
 	}
 	if len(listeners) > 1 {
-		p.note(", and operators on %s", urlOf(listeners[1]))
+		p.note(", and operators on %s", cfg.Scheme()+hostOf(listeners[1]))
 	}
 	p.note(".\nRegister %s at X as callback URL.\n", cfg.Callback())
 	if cfg.X.ClientID == "" {

@@ -33,7 +33,7 @@ func (m Mistakes) Error() string {
 
 // Check returns every mistake in settled settings.
 func (c Config) Check() Mistakes {
-	return slices.Concat(c.checkListen(), c.checkProxies(), c.checkPublicURL(), c.CheckStores(), c.checkX(), c.checkRest())
+	return slices.Concat(c.checkListen(), c.checkTransit(), c.checkPublicURL(), c.CheckStores(), c.checkX(), c.checkRest())
 }
 
 func (c Config) checkListen() (m Mistakes) {
@@ -82,17 +82,21 @@ func (c Config) checkPublicURL() Mistakes {
 	}
 	u, err := url.Parse(c.PublicURL)
 	if err != nil || u.Hostname() == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		if c.PublicURL == "http://"+c.Listen && err == nil {
+		if c.followed() && err == nil {
 			return everyAddress(c)
 		}
 		return Mistakes{{name, "is no absolute URL; write it as https://perch.example"}}
 	}
 	switch {
-	case c.PublicURL == "http://"+c.Listen && everywhere(u.Hostname()):
+	case c.followed() && everywhere(u.Hostname()):
 		return everyAddress(c)
+	case c.followed() && len(c.checkOpen("", c.Listen)) > 0:
+		return nil // said of the listener
 	case u.Scheme == "http" && !client.Loopback(u.Hostname()):
-		return Mistakes{{name, "uses http, which anybody on the way can read; use https (a proxy in front of Perch " +
-			"can end TLS). Only 127.0.0.1, [::1] and localhost may do without"}}
+		return Mistakes{{name, "uses http, which anybody on the way can read; use https (PERCH_TLS_CERT_FILE lets Perch " +
+			"speak TLS, or a proxy in front of it can). Only 127.0.0.1, [::1] and localhost may do without"}}
+	case u.Scheme == "http" && c.TLS():
+		return Mistakes{{name, "uses http, though Perch speaks TLS (PERCH_TLS_CERT_FILE); use https"}}
 	case u.User != nil || u.RawQuery != "" || strings.ContainsAny(c.PublicURL, "?#"):
 		return Mistakes{{name, "must have no user, query or fragment; write scheme and host only"}}
 	case u.Path != "":

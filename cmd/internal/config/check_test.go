@@ -36,6 +36,11 @@ func load(environ []string, args ...string) (config.Config, error) {
 const inD1 = "d1:023e105f4ecef8ad9ca31a8372d0c353/11111111-2222-4333-8444-555555555555"
 
 const (
+	behind = "PERCH_TRUSTED_PROXIES=10.0.0.5 "
+	inTLS  = "PERCH_TLS_CERT_FILE=c PERCH_TLS_KEY_FILE=k "
+)
+
+const (
 	inKV      = "kv:023e105f4ecef8ad9ca31a8372d0c353/0123456789abcdef0123456789abcdef"
 	inKVToken = "PERCH_CLOUDFLARE_TOKEN=canary "
 )
@@ -51,10 +56,20 @@ func TestEachMistake(t *testing.T) {
 		{"PERCH_LISTEN=127.0.0.1:080", "PERCH_LISTEN", "ports are numbers"},
 		{"PERCH_ADMIN_LISTEN=nowhere", "PERCH_ADMIN_LISTEN", "no address"},
 		{"PERCH_ADMIN_LISTEN=127.0.0.1:8080", "PERCH_ADMIN_LISTEN", "the same address"},
-		{"PERCH_ADMIN_LISTEN=0.0.0.0:8080", "PERCH_ADMIN_LISTEN", "the same address"},
-		{"PERCH_LISTEN=0.0.0.0:8080", "PERCH_PUBLIC_URL", "must be set"},
-		{"PERCH_LISTEN=:8080", "PERCH_PUBLIC_URL", "must be set"},
-		{"PERCH_LISTEN=192.0.2.1:8080", "PERCH_PUBLIC_URL", "uses http"},
+		{behind + "PERCH_ADMIN_LISTEN=0.0.0.0:8080", "PERCH_ADMIN_LISTEN", "the same address"},
+		{behind + "PERCH_LISTEN=0.0.0.0:8080", "PERCH_PUBLIC_URL", "must be set"},
+		{behind + "PERCH_LISTEN=:8080", "PERCH_PUBLIC_URL", "must be set"},
+		{inTLS + "PERCH_LISTEN=:8443", "PERCH_PUBLIC_URL", "must be set"},
+		{behind + "PERCH_LISTEN=192.0.2.1:8080", "PERCH_PUBLIC_URL", "uses http"},
+		{"PERCH_LISTEN=192.0.2.1:8080", "PERCH_LISTEN", "spoken to in the open; set PERCH_TLS_CERT_FILE"},
+		{"PERCH_LISTEN=0.0.0.0:8080 PERCH_PUBLIC_URL=https://perch.example", "PERCH_LISTEN", "or PERCH_TRUSTED_PROXIES"},
+		{"PERCH_ADMIN_LISTEN=:8081", "PERCH_ADMIN_LISTEN", "or listen on 127.0.0.1"},
+		{"PERCH_TLS_CERT_FILE=c", "PERCH_TLS_KEY_FILE", "come together"},
+		{"PERCH_TLS_KEY_FILE=k PERCH_LISTEN=:8080 PERCH_PUBLIC_URL=https://perch.example", "PERCH_TLS_CERT_FILE", "come together"},
+		{inTLS + "PERCH_PUBLIC_URL=http://127.0.0.1:8080", "PERCH_PUBLIC_URL", "though Perch speaks TLS"},
+		{"PERCH_MAX_CONNECTIONS=0", "PERCH_MAX_CONNECTIONS", "less than 1"},
+		{"PERCH_MAX_CONNECTIONS=many", "PERCH_MAX_CONNECTIONS", "a value like 10000"},
+		{"PERCH_MAX_CONNECTIONS_PER_ADDRESS=-1", "PERCH_MAX_CONNECTIONS_PER_ADDRESS", "negative"},
 		{"PERCH_PUBLIC_URL=perch.example", "PERCH_PUBLIC_URL", "no absolute URL"},
 		{"PERCH_PUBLIC_URL=http://perch.example", "PERCH_PUBLIC_URL", "uses http"},
 		{"PERCH_PUBLIC_URL=https://perch.example/", "PERCH_PUBLIC_URL", "without a slash"},
@@ -158,8 +173,11 @@ func TestAllMistakesAtOnce(t *testing.T) {
 
 func TestGoodSettings(t *testing.T) {
 	for _, env := range []string{
-		"PERCH_LISTEN=0.0.0.0:8080 PERCH_PUBLIC_URL=https://perch.example",
-		"PERCH_LISTEN=:8080 PERCH_PUBLIC_URL=http://127.0.0.1:8080",
+		behind + "PERCH_LISTEN=0.0.0.0:8080 PERCH_PUBLIC_URL=https://perch.example",
+		behind + "PERCH_LISTEN=:8080 PERCH_PUBLIC_URL=http://127.0.0.1:8080",
+		inTLS + "PERCH_LISTEN=:8443 PERCH_ADMIN_LISTEN=:8444 PERCH_PUBLIC_URL=https://perch.example",
+		inTLS + "PERCH_LISTEN=perch.example:8443",
+		"PERCH_LISTEN=localhost:8080 PERCH_MAX_CONNECTIONS=1 PERCH_MAX_CONNECTIONS_PER_ADDRESS=0",
 		"PERCH_LISTEN=[::1]:8080",
 		"PERCH_TRUSTED_PROXIES=10.0.0.5,192.168.7.0/24,2001:db8::/32,::ffff:10.0.0.6",
 		"PERCH_LISTEN=127.0.0.1:0 PERCH_ADMIN_LISTEN=127.0.0.1:0",

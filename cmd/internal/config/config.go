@@ -30,11 +30,20 @@ type Config struct {
 
 	// PublicURL is how browsers reach Perch, without a slash at its end. It
 	// stays empty where it follows from a port that is still to be chosen.
-	PublicURL string `env:"PERCH_PUBLIC_URL" placeholder:"URL" help:"How browsers reach Perch: https://host. Without it, http:// and the address Perch listens on."`
+	PublicURL string `env:"PERCH_PUBLIC_URL" placeholder:"URL" help:"How browsers reach Perch: https://host. Without it, the address Perch listens on."`
+
+	// TLSCertFile and TLSKeyFile come together. With them both listeners speak TLS.
+	TLSCertFile string `env:"PERCH_TLS_CERT_FILE" placeholder:"FILE" help:"The certificate, with its chain, in PEM; with it and its key Perch speaks TLS. The files are read again when they change."`
+	TLSKeyFile  string `env:"PERCH_TLS_KEY_FILE" placeholder:"FILE" help:"The certificate's key in PEM."`
 
 	// TrustedProxies are the proxies in front of Perch that are believed when they
 	// say who the client is; see Proxies.
 	TrustedProxies []string `env:"PERCH_TRUSTED_PROXIES" sep:"," placeholder:"ADDRESSES" help:"The proxies in front of Perch: IP addresses and networks, as 10.0.0.5,192.168.7.0/24. What they say in X-Forwarded-For and X-Forwarded-Proto counts."`
+
+	// MaxConnections is how many connections each listener holds at once,
+	// MaxConnectionsPerAddress how many of them one client may have; 0 is no limit.
+	MaxConnections           int `env:"PERCH_MAX_CONNECTIONS" default:"10000" placeholder:"NUMBER" help:"How many connections each listener holds at once. One that sends nothing takes some 25 kB."`
+	MaxConnectionsPerAddress int `env:"PERCH_MAX_CONNECTIONS_PER_ADDRESS" default:"1000" placeholder:"NUMBER" help:"How many of them one address may have, or one /64 of IPv6; 0 for as many as there are. Trusted proxies may have all."`
 
 	// Store names the backend that everything is kept in: memory:, sqlite:PATH,
 	// d1:ACCOUNT/DATABASE or the URL of PostgreSQL, which may hold a password: show
@@ -153,7 +162,7 @@ func (c Config) Settled() Config {
 		}
 	}
 	if c.PublicURL == "" && !strings.HasSuffix(c.Listen, ":0") && checkAddress("", c.Listen) == nil {
-		c.PublicURL = "http://" + c.Listen
+		c.PublicURL = c.Scheme() + c.Listen
 	}
 	return c
 }

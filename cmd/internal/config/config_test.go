@@ -25,6 +25,7 @@ func TestDefaults(t *testing.T) {
 	want := config.Config{
 		Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", PublicURL: "http://127.0.0.1:8080",
 		Store: "sqlite:./perch.db", Vault: "sqlite:./perch.db", Registry: "sqlite:./perch.db", Quota: "sqlite:./perch.db",
+		MaxConnections: 10000, MaxConnectionsPerAddress: 1000,
 		KeysetFile: "./perch.keyset.json", Journal: "./perch.journal",
 		Cloudflare:  config.Cloudflare{URL: "https://api.cloudflare.com/client/v4"},
 		X:           config.X{APIURL: "https://api.x.com", AuthorizeURL: "https://x.com/i/oauth2/authorize"},
@@ -53,6 +54,8 @@ func TestWhereSettingsComeFrom(t *testing.T) {
 			func(c config.Config) string { return c.PublicURL }, "http://127.0.0.1:9"},
 		{"the public URL waits for the port", nil, []string{"--listen=127.0.0.1:0"},
 			func(c config.Config) string { return c.PublicURL }, ""},
+		{"the public URL follows TLS", []string{"PERCH_TLS_CERT_FILE=c", "PERCH_TLS_KEY_FILE=k"}, nil,
+			func(c config.Config) string { return c.PublicURL }, "https://127.0.0.1:8080"},
 		{"an empty variable is not set", []string{"PERCH_STORE="}, nil,
 			func(c config.Config) string { return c.Store }, "sqlite:./perch.db"},
 		{"operators: an empty variable is off", []string{"PERCH_ADMIN_LISTEN="}, nil,

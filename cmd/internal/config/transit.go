@@ -2,8 +2,11 @@ package config
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
+
+	"perch/domain/client"
 )
 
 const trustedProxies = "PERCH_TRUSTED_PROXIES"
@@ -18,6 +21,50 @@ func (c Config) Proxies() []netip.Prefix {
 		}
 	}
 	return all
+}
+
+// TLS reports whether the listeners speak TLS.
+func (c Config) TLS() bool { return c.TLSCertFile != "" }
+
+// Scheme is how URLs of the listeners begin.
+func (c Config) Scheme() string {
+	if c.TLS() {
+		return "https://"
+	}
+	return "http://"
+}
+
+// followed reports whether the public URL is only where Perch listens.
+func (c Config) followed() bool { return c.PublicURL == c.Scheme()+c.Listen }
+
+func (c Config) checkTransit() (m Mistakes) {
+	switch {
+	case c.TLSCertFile != "" && c.TLSKeyFile == "":
+		m = append(m, Mistake{"PERCH_TLS_KEY_FILE", "is not set, though PERCH_TLS_CERT_FILE is; they come together"})
+	case c.TLSCertFile == "" && c.TLSKeyFile != "":
+		m = append(m, Mistake{"PERCH_TLS_CERT_FILE", "is not set, though PERCH_TLS_KEY_FILE is; they come together"})
+	default:
+		m = append(m, c.checkOpen("PERCH_LISTEN", c.Listen)...)
+		m = append(m, c.checkOpen("PERCH_ADMIN_LISTEN", c.AdminListen)...)
+	}
+	if c.MaxConnections < 1 {
+		m = append(m, Mistake{"PERCH_MAX_CONNECTIONS", "is less than 1; write how many there may be, as 10000"})
+	}
+	if c.MaxConnectionsPerAddress < 0 {
+		m = append(m, Mistake{"PERCH_MAX_CONNECTIONS_PER_ADDRESS", "is negative; write 0 for as many as there are"})
+	}
+	return append(m, c.checkProxies()...)
+}
+
+// checkOpen refuses a listener that other machines would speak to in the open.
+func (c Config) checkOpen(variable, address string) Mistakes {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || c.TLS() || len(c.TrustedProxies) > 0 || client.Loopback(host) {
+		return nil
+	}
+	return Mistakes{{variable, fmt.Sprintf("(%s) can be reached from other machines, and Perch would be spoken to in "+
+		"the open; set PERCH_TLS_CERT_FILE and PERCH_TLS_KEY_FILE, or PERCH_TRUSTED_PROXIES to the proxy in front that "+
+		"speaks TLS, or listen on 127.0.0.1", address)}}
 }
 
 func (c Config) checkProxies() (m Mistakes) {

@@ -2,6 +2,7 @@ package wiring
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -116,13 +117,21 @@ func newObserver(log *slog.Logger) ports.Observer { return telemetry.NewLog(log)
 // doors are the listeners of a house.
 type doors struct{ public, admin *httpapi.Server }
 
-func newDoors(cfg config.Config, v Version, s httpapi.Services, log *slog.Logger) doors {
-	c := httpapi.Config{PublicURL: cfg.PublicURL, AdminToken: cfg.AdminToken, Version: string(v), Proxies: cfg.Proxies()}
-	d := doors{public: httpapi.NewPublic(c, s, log)}
+func newDoors(cfg config.Config, v Version, s httpapi.Services, log *slog.Logger) (d doors, err error) {
+	c := httpapi.Config{
+		PublicURL: cfg.PublicURL, AdminToken: cfg.AdminToken, Version: string(v), Proxies: cfg.Proxies(),
+		Limits: httpapi.Limits{Connections: cfg.MaxConnections, PerAddress: cfg.MaxConnectionsPerAddress},
+	}
+	if cfg.TLS() {
+		if c.Certificate, err = httpapi.OpenCertificate(cfg.TLSCertFile, cfg.TLSKeyFile, log); err != nil {
+			return d, fmt.Errorf("PERCH_TLS_CERT_FILE and PERCH_TLS_KEY_FILE: %w", err)
+		}
+	}
+	d.public = httpapi.NewPublic(c, s, log)
 	if cfg.AdminListen != "" {
 		d.admin = httpapi.NewAdmin(c, s, log)
 	}
-	return d
+	return d, nil
 }
 
 func newHouse(d doors, s httpapi.Services, x *xhttp.Gateway, _ *tidier, _ *keeper) *House {

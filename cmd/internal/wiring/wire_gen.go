@@ -72,7 +72,11 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		XApps:    service,
 		Health:   healthService,
 	}
-	wiringDoors := newDoors(cfg, v, services, log)
+	wiringDoors, err := newDoors(cfg, v, services, log)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	wiringTidier, cleanup2 := newTidier(ctx, stores, clock, log)
 	wiringKeeper, cleanup3 := newKeeper(ctx, grantsService, clock, log)
 	house := newHouse(wiringDoors, services, gateway, wiringTidier, wiringKeeper)
