@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"net"
 	"strconv"
 	"strings"
@@ -9,80 +8,8 @@ import (
 	"perch/domain/fault"
 )
 
-// singles are the headers that must not come twice: readers disagree on which
-// of two counts.
-var singles = []string{
-	"Content-Length", "Transfer-Encoding", "Host", "Authorization", dpopHeader, "Perch-Grant", "Idempotency-Key",
-	"Content-Type", "Origin", "Access-Control-Request-Method", "X-Forwarded-For", "X-Forwarded-Proto",
-}
-
-// checkHeaders refuses a header block that another reader could understand
-// differently: line ends other than CRLF, folded lines, names that are no
-// tokens, headers that come twice, and two ways of framing the body at once.
-func checkHeaders(raw []byte) error {
-	counts := make([]int, len(singles))
-	for len(raw) > 0 {
-		line, rest, _ := bytes.Cut(raw, []byte("\n"))
-		line, ok := bytes.CutSuffix(line, []byte("\r"))
-		if !ok {
-			return malformed("a header line does not end in CRLF")
-		}
-		if raw = rest; len(line) == 0 {
-			break
-		}
-		name, err := headerName(line)
-		if err != nil {
-			return err
-		}
-		if coding := line[len(name)+1:]; strings.EqualFold(name, "Transfer-Encoding") &&
-			!strings.EqualFold(strings.Trim(string(coding), " \t"), "chunked") {
-			return malformed("chunked is the only transfer coding spoken here")
-		}
-		for i, single := range singles {
-			if strings.EqualFold(single, name) {
-				counts[i]++
-			}
-		}
-	}
-	return checkCounts(counts)
-}
-
-func checkCounts(counts []int) error {
-	for i, n := range counts {
-		if n > 1 {
-			return malformed("the header %s comes twice", singles[i])
-		}
-	}
-	if counts[0]+counts[1] > 1 {
-		return malformed("%s and %s exclude each other", singles[0], singles[1])
-	}
-	return nil
-}
-
-// headerName returns the name of a header line that is well-formed.
-func headerName(line []byte) (string, error) {
-	name, value, ok := bytes.Cut(line, []byte(":"))
-	if !ok || !isToken(name) {
-		return "", malformed("a header line does not begin with a header name")
-	}
-	if bytes.IndexFunc(value, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) >= 0 {
-		return "", malformed("a header value holds a control character")
-	}
-	return string(name), nil
-}
-
 func malformed(format string, args ...any) error {
 	return fault.New(fault.Invalid, format, args...).Named("malformed-request")
-}
-
-// isToken reports whether name is a token of RFC 9110 section 5.6.2.
-func isToken(name []byte) bool {
-	for _, c := range name {
-		if !alphanumeric(c) && strings.IndexByte("!#$%&'*+-.^_`|~", c) < 0 {
-			return false
-		}
-	}
-	return len(name) > 0
 }
 
 func alphanumeric(c byte) bool {

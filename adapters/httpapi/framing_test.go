@@ -28,15 +28,15 @@ func dial(t testing.TB, base string) net.Conn {
 }
 
 // raw sends bytes and returns all that comes until the peer closes, or is
-// silent for a moment.
+// silent for a moment after it has begun.
 func raw(t testing.TB, base, text string) string {
 	t.Helper()
 	c := dial(t, base)
 	_, _ = io.WriteString(c, text)
 	var got strings.Builder
 	b := make([]byte, 4096)
-	for {
-		_ = c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+	for patience := 3 * time.Second; ; patience = 200 * time.Millisecond {
+		_ = c.SetReadDeadline(time.Now().Add(patience))
 		n, err := c.Read(b)
 		got.Write(b[:n])
 		if err != nil {
@@ -47,68 +47,191 @@ func raw(t testing.TB, base, text string) string {
 
 const smuggled = "GET /healthz?smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
 
-// TestFraming sends what proxies in front could understand differently. Each
-// must be answered at most once, and what is malformed with 400.
-func TestFraming(t *testing.T) {
+const (
+	postHead = "POST /oauth/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+	getHead  = "GET /healthz HTTP/1.1\r\nHost: a\r\n"
+)
+
+// refusedOnce sends what proxies in front could understand differently to both
+// doors. It must be answered once, with 400, and the connection closed.
+func refusedOnce(t *testing.T, requests map[string]string) {
+	t.Helper()
 	h := build(t, plan{})
-	post := "POST /oauth/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-	get := "GET /healthz HTTP/1.1\r\nHost: a\r\n"
-	for name, text := range map[string]string{
-		"CL+TE":                   post + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
-		"TE+CL":                   post + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" + smuggled,
-		"two CL":                  post + "Content-Length: 3\r\nContent-Length: 0\r\n\r\nabc" + smuggled,
-		"two same CL":             post + "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc" + smuggled,
-		"list of CL":              post + "Content-Length: 3, 3\r\n\r\nabc",
-		"CL with sign":            post + "Content-Length: +3\r\n\r\nabc",
-		"negative CL":             post + "Content-Length: -1\r\n\r\nabc",
-		"huge CL":                 post + "Content-Length: 21000000000000000000\r\n\r\nabc",
-		"hex CL":                  post + "Content-Length: 0x3\r\n\r\nabc",
-		"xchunked":                post + "Transfer-Encoding: xchunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + smuggled,
-		"chunked, identity":       post + "Transfer-Encoding: chunked, identity\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-		"gzip, chunked":           post + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-		"identity":                post + "Transfer-Encoding: identity\r\n\r\n" + smuggled,
-		"empty TE":                post + "Transfer-Encoding:\r\n\r\n" + smuggled,
-		"two TE":                  post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-		"space before colon":      post + "Transfer-Encoding : chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
-		"TE on 1.0":               "POST /oauth/token HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
-		"folded line":             get + "X-A: 1\r\n 2\r\n\r\n",
-		"bare LF in a header":     "GET /healthz HTTP/1.1\r\nHost: a\nX-A: 1\r\n\r\n",
-		"bare CR in a value":      get + "X-A: 1\rX-B: 2\r\n\r\n",
-		"NUL in a value":          get + "X-A: 1\x002\r\n\r\n",
-		"name with space":         get + "X A: 1\r\n\r\n",
-		"name with umlaut":        get + "X-\xc3\xa4: 1\r\n\r\n",
-		"two Host":                get + "Host: b\r\n\r\n",
-		"no Host":                 "GET /healthz HTTP/1.1\r\n\r\n",
-		"Host with two ports":     "GET /healthz HTTP/1.1\r\nHost: a:80:90\r\n\r\n",
-		"Host with user":          "GET /healthz HTTP/1.1\r\nHost: u@a\r\n\r\n",
-		"Host with path":          "GET /healthz HTTP/1.1\r\nHost: a/b\r\n\r\n",
-		"Host with CR":            "GET /healthz HTTP/1.1\r\nHost: a%0d\r\n\r\n",
-		"absolute URL":            "GET http://evil/healthz HTTP/1.1\r\nHost: a\r\n\r\n",
-		"absolute URL, same host": "GET http://a/healthz HTTP/1.1\r\nHost: a\r\n\r\n",
-		"asterisk":                "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
-		"authority":               "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
-		"two spaces":              "GET  /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
-		"HTTP/9.9":                "GET /healthz HTTP/9.9\r\nHost: a\r\n\r\n",
-		"unknown method":          "BREW /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
-		"two Authorization":       get + "Authorization: Bearer a\r\nauthorization: Bearer b\r\n\r\n",
-		"two Perch-Grant":         get + "Perch-Grant: a\r\nPerch-Grant: b\r\n\r\n",
-		"two Idempotency-Key":     get + "Idempotency-Key: a\r\nIdempotency-Key: b\r\n\r\n",
-		"two Content-Type":        get + "Content-Type: a/b\r\nContent-Type: a/b\r\n\r\n",
-		"two Origin":              get + "Origin: a\r\nOrigin: b\r\n\r\n",
-	} {
-		got := raw(t, h.public, text)
-		if n := strings.Count(got, "HTTP/1.1 "); n != 1 || !strings.HasPrefix(got, "HTTP/1.1 400 ") ||
-			!strings.Contains(got, "onnection: close") || !strings.Contains(got, problemJSON) {
-			t.Errorf("%s: %d answers: %.300q", name, n, got)
+	for name, text := range requests {
+		for _, base := range []string{h.public, h.admin} {
+			got := raw(t, base, text)
+			if n := strings.Count(got, "HTTP/1.1 "); n != 1 || !strings.HasPrefix(got, "HTTP/1.1 400 ") ||
+				!strings.Contains(got, "onnection: close") || !strings.Contains(got, problemJSON) ||
+				!strings.Contains(got, RequestID+": req_") {
+				t.Errorf("%s: %d answers: %.300q", name, n, got)
+			}
 		}
 	}
-	if got := raw(t, h.public, get+"X-Big: "+strings.Repeat("a", maxHeader)+"\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 431 ") {
-		t.Errorf("large header: %.100q", got)
+	if n := len(h.sim.Ledger()); n != h.quiet {
+		t.Errorf("%d calls reached X", n-h.quiet)
 	}
 }
 
-// TestChunks sends chunked bodies with broken framing: none is taken for a body.
-func TestChunks(t *testing.T) {
+// Security line 28, and 31: two ways to frame one body.
+func TestABodyFramedInTwoWaysIsRefused(t *testing.T) {
+	refusedOnce(t, map[string]string{
+		"CL+TE":             postHead + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
+		"TE+CL":             postHead + "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n" + smuggled,
+		"CL+TE spelt _":     postHead + "Content-Length: 4\r\nTransfer_Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
+		"two CL":            postHead + "Content-Length: 3\r\nContent-Length: 0\r\n\r\nabc" + smuggled,
+		"two same CL":       postHead + "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc" + smuggled,
+		"xchunked":          postHead + "Transfer-Encoding: xchunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n" + smuggled,
+		"identity":          postHead + "Transfer-Encoding: identity\r\n\r\nabc" + smuggled,
+		"chunked, identity": postHead + "Transfer-Encoding: chunked, identity\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		"chunked, chunked":  postHead + "Transfer-Encoding: chunked, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		"gzip, chunked":     postHead + "Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+		"two TE":            postHead + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+		"vertical tab":      postHead + "Transfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n" + smuggled,
+		"TE on 1.0":         "POST /oauth/token HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
+	})
+}
+
+// Security line 31.
+func TestAContentLengthThatIsNoPlainNumberIsRefused(t *testing.T) {
+	requests := map[string]string{}
+	for _, length := range []string{
+		"21000000000000000000", "+4", "4, 4", "4,4", "-1", "0x3", "4 4", "4.0", "1e1", "", "\xef\xbc\x94", "4;", "9223372036854775808",
+		"18446744073709551620",
+	} {
+		requests["Content-Length: "+length] = postHead + "Content-Length: " + length + "\r\n\r\nabcd"
+	}
+	refusedOnce(t, requests)
+}
+
+// Security line 34.
+func TestARequestLineOrHeaderWithExtraSpaceIsRefused(t *testing.T) {
+	refusedOnce(t, map[string]string{
+		"two spaces":         "GET  /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+		"two spaces later":   "GET /healthz  HTTP/1.1\r\nHost: a\r\n\r\n",
+		"a space at the end": "GET /healthz HTTP/1.1 \r\nHost: a\r\n\r\n",
+		"a tab":              "GET\t/healthz\tHTTP/1.1\r\nHost: a\r\n\r\n",
+		"a space first":      " GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+		"no version":         "GET /healthz\r\nHost: a\r\n\r\n",
+		"space before colon": postHead + "Transfer-Encoding : chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+		"tab before colon":   getHead + "X-A\t: 1\r\n\r\n",
+		"folded line":        getHead + "X-A: 1\r\n 2\r\n\r\n",
+		"folded with a tab":  getHead + "X-A: 1\r\n\t2\r\n\r\n",
+		"folded first line":  "GET /healthz HTTP/1.1\r\n Host: a\r\n\r\n",
+		"name with space":    getHead + "X A: 1\r\n\r\n",
+		"no colon":           getHead + "X-A\r\n\r\n",
+		"no name":            getHead + ": 1\r\n\r\n",
+		"HTTP/9.9":           "GET /healthz HTTP/9.9\r\nHost: a\r\n\r\n",
+		"http/1.1":           "GET /healthz http/1.1\r\nHost: a\r\n\r\n",
+		"unknown method":     "BREW /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+		"small method":       "get /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+	})
+}
+
+// Security line 26: the way in. What goes out is written by the same server, which
+// refuses such values too.
+func TestLineBreaksAndNULInHeadersAreRefused(t *testing.T) {
+	refusedOnce(t, map[string]string{
+		"bare LF in a header":  "GET /healthz HTTP/1.1\r\nHost: a\nX-A: 1\r\n\r\n",
+		"bare LF at the end":   "GET /healthz HTTP/1.1\r\nHost: a\r\n\n\r\n\r\n",
+		"bare CR in a value":   getHead + "X-A: 1\rX-B: 2\r\n\r\n",
+		"NUL in a value":       getHead + "X-A: 1\x002\r\n\r\n",
+		"NUL in a grant":       getHead + "Perch-Grant: g\x00\r\n\r\n",
+		"CR in a grant":        getHead + "Perch-Grant: g\rX: y\r\n\r\n",
+		"escape in an origin":  getHead + "Origin: https://a\x1b\r\n\r\n",
+		"DEL in a value":       getHead + "X-A: \x7f\r\n\r\n",
+		"NUL in a name":        getHead + "X\x00A: 1\r\n\r\n",
+		"name with umlaut":     getHead + "X-\xc3\xa4: 1\r\n\r\n",
+		"name with a dot":      getHead + "X.A: 1\r\n\r\n",
+		"name with a slash":    getHead + "X/A: 1\r\n\r\n",
+		"name with quotes":     getHead + "\"X\": 1\r\n\r\n",
+		"LF in the redirect":   "GET /oauth/authorize?redirect_uri=https://a/\nSet-Cookie:x HTTP/1.1\r\nHost: a\r\n\r\n",
+		"escapes in the path":  "GET /oauth%0d%0aX:%20y HTTP/1.1\r\nHost: a\r\n\r\n",
+		"CR in the target":     "GET /healthz\rX HTTP/1.1\r\nHost: a\r\n\r\n",
+		"NUL in the target":    "GET /healthz\x00 HTTP/1.1\r\nHost: a\r\n\r\n",
+		"umlaut in the method": "G\xc3\x84T /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+	})
+}
+
+// Security line 21.
+func TestAHostOrTargetThatNamesSomebodyElseIsRefused(t *testing.T) {
+	requests := map[string]string{
+		"two Host":  getHead + "Host: b\r\n\r\n",
+		"no Host":   "GET /healthz HTTP/1.1\r\n\r\n",
+		"asterisk":  "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
+		"authority": "CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n",
+	}
+	for _, host := range []string{
+		"", "a:80:90", "u@a", "a/b", "a%0d", "\\\\evil", "a\\evil", "a b", "a,b", "a#b", "a?b", "[::1", "::1", "a:", "a:0", "a:65536",
+		"a:+80", "[fe80::1%25eth0]", "http://a", "a:80a", "\"a\"", strings.Repeat("a", 254),
+	} {
+		requests["Host: "+host] = "GET /healthz HTTP/1.1\r\nHost: " + host + "\r\n\r\n"
+	}
+	for _, target := range []string{
+		"http://evil/healthz", "http://a/healthz", "https://evil/2/users/me", "http://evil/2/x", "\\\\evil", "\\\\evil\\2\\x", "//evil/2/users/me",
+		"/\\evil", "evil", "a:80", "?x", "#x", "http:/healthz", "file:///etc/passwd", "/http://evil/2/users/me",
+	} {
+		requests["target "+target] = "GET " + target + " HTTP/1.1\r\nHost: a\r\n\r\n"
+	}
+	refusedOnce(t, requests)
+}
+
+// Security line 23.
+func TestASensitiveHeaderThatComesTwiceIsRefused(t *testing.T) {
+	requests := map[string]string{}
+	for _, name := range []string{
+		"Authorization", "Proxy-Authorization", "Perch-Grant", "Perch-Anything", "Idempotency-Key", "Content-Type", "Content-Encoding",
+		"Origin", "Referer", "Cookie", "DPoP", "X-Csrf-Token", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest",
+		"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Access-Control-Request-Method",
+		"Access-Control-Request-Headers", "Access-Control-Request-Private-Network", "Expect", "Range", "X-HTTP-Method-Override",
+	} {
+		one := getHead + name + ": a\r\n"
+		requests[name] = one + strings.ToLower(name) + ": b\r\n\r\n"
+		requests[name+", the same"] = one + "X-Between: 1\r\n" + name + ": a\r\n\r\n"
+		requests[name+", once empty"] = one + strings.ToUpper(name) + ":\r\n\r\n"
+		requests[name+", spelt with _"] = one + strings.ReplaceAll(name, "-", "_") + ": b\r\n\r\n"
+	}
+	refusedOnce(t, requests)
+}
+
+// The list of the headers above is the one in headers.go: nothing of it is
+// untested, and what is not in it may come twice.
+func TestEverySingleHeaderIsOneOfTheTestedOnes(t *testing.T) {
+	h := build(t, plan{})
+	for _, name := range singles {
+		got := raw(t, h.public, getHead+name+": 1\r\n"+name+": 1\r\n\r\n")
+		if !strings.HasPrefix(got, "HTTP/1.1 400 ") {
+			t.Errorf("%s twice: %.100q", name, got)
+		}
+	}
+	for _, name := range []string{"Accept", "Accept-Language", "Via", "Forwarded", "X-Request-Id", "User-Agent", "X_a"} {
+		got := raw(t, h.public, getHead+name+": 1\r\n"+name+": 1\r\nConnection: close\r\n\r\n")
+		if !strings.HasPrefix(got, "HTTP/1.1 200 ") {
+			t.Errorf("%s twice: %.100q", name, got)
+		}
+	}
+}
+
+func TestTooManyOrTooLargeHeadersAreRefused(t *testing.T) {
+	h := build(t, plan{})
+	many := func(n int) string { return getHead + strings.Repeat("X-A: 1\r\n", n-2) + "Connection: close\r\n\r\n" }
+	for name, c := range map[string]struct{ text, status string }{
+		"100 headers":    {many(maxHeaders), "200"},
+		"101 headers":    {many(maxHeaders + 1), "431"},
+		"1000 headers":   {many(1000), "431"},
+		"10,000 headers": {many(10_000), "431"},
+		"a large value":  {getHead + "X-Big: " + strings.Repeat("a", maxHeader) + "\r\n\r\n", "431"},
+		"a large name":   {getHead + strings.Repeat("a", maxHeader) + ": 1\r\n\r\n", "431"},
+		"a large target": {"GET /" + strings.Repeat("a", maxHeader) + " HTTP/1.1\r\nHost: a\r\n\r\n", "431"},
+		"a large method": {strings.Repeat("A", maxHeader+1) + " / HTTP/1.1\r\nHost: a\r\n\r\n", "431"},
+	} {
+		if got := raw(t, h.public, c.text); !strings.HasPrefix(got, "HTTP/1.1 "+c.status+" ") || strings.Count(got, "HTTP/1.1 ") != 1 {
+			t.Errorf("%s: %.200q", name, got)
+		}
+	}
+}
+
+// Security line 32: bodies whose chunks are framed wrongly are taken for no body.
+func TestChunksThatAreFramedWronglyAreRefused(t *testing.T) {
 	h := build(t, plan{})
 	head := "POST /oauth/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 	for name, chunks := range map[string]string{
@@ -130,36 +253,6 @@ func TestChunks(t *testing.T) {
 	good := raw(t, h.public, head+"2\r\n{}\r\n0\r\n\r\n"+smuggled)
 	if strings.Count(good, "HTTP/1.1 ") != 2 {
 		t.Errorf("a good chunked body breaks keep-alive: %.400q", good)
-	}
-}
-
-func TestPaths(t *testing.T) {
-	h := build(t, plan{})
-	for _, path := range []string{
-		"/2/tweets/../oauth2/revoke", "/2/tweets/%2e%2e/oauth2/revoke", "/2/users/..%2fme", "/2/%2f..%2fme",
-		"/2/users/%2E%2E/me", "/%61dmin", "//admin", "/./admin", "/admin%2fx", "/admin;x", "/x/../admin", "/2//users",
-		"/2/users/a%00", "/2/users/a%0a", "/2/users/\\..\\me", "/2/users/a%5cb", "/2/users/a%5Cb", "/2/users/%zz",
-		"/2/users/%", "/2/users/%4", "/2/users/%c3%a4", "/2/users/\xc3\xa4", "/2/users/a|b", "/2/users/me#x",
-		"/2/users/me?a#b", "/2/users/me?\xc3\xa4", "/2/users/a%3Bb", "/2/users/%7Ea", "/2/users/<a>", "/2/users/{a}",
-	} {
-		got := raw(t, h.public, "GET "+path+" HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "+h.sk+"\r\n\r\n")
-		if !strings.HasPrefix(got, "HTTP/1.1 400 ") {
-			t.Errorf("%s: %.60q", path, got)
-		}
-	}
-	for path, status := range map[string]string{
-		"/2/users/me/": "404", "/ADMIN": "404", "/2": "404", "/2/": "404", "/": "404", "/2/users/a%252e": "200",
-		"/2/users/me": "200", "/2/users/1%2C2": "200", "/2/users/me?x=%2e%2e": "200", "/2/Users/me": "404",
-	} {
-		got := raw(t, h.public, "GET "+path+" HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "+h.sk+"\r\n\r\n")
-		if !strings.HasPrefix(got, "HTTP/1.1 "+status) {
-			t.Errorf("%s: %.60q", path, got)
-		}
-	}
-	for _, e := range h.sim.Ledger() {
-		if strings.Contains(e.Type, "revoke") {
-			t.Errorf("something reached X: %+v", e)
-		}
 	}
 }
 

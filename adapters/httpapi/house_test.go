@@ -90,6 +90,7 @@ type house struct {
 	grant    oauth.GrantID
 	token    string // of X, of the grant
 	pk, sk   string
+	quiet    int    // how much X had heard once all was set up
 	appOnly  string // a secret key that may act for the app
 }
 
@@ -145,10 +146,12 @@ func build(t testing.TB, p plan) *house {
 	h.server = NewPublic(cfg, h.services, logger)
 	if p.wait != nil {
 		p.wait(&h.server.wait)
+		h.server.app.Server().ReadTimeout = h.server.wait.header
 	}
 	run(t, h.server, publicLn)
 	run(t, NewAdmin(cfg, h.services, logger), adminLn)
 	h.register()
+	h.quiet = len(h.sim.Ledger())
 	return h
 }
 

@@ -23,6 +23,7 @@ const (
 // Slugs of faults that are told apart here.
 const (
 	slowBody          = "slow-request"
+	largeHeaders      = "large-headers"
 	noCredential      = "no-credential" //nolint:gosec // says that there is none
 	insufficientScope = "insufficient-scope"
 	originNotAllowed  = "origin-not-allowed"
@@ -55,8 +56,8 @@ var forms = map[fault.Kind]form{
 
 // slugForms are the faults for which HTTP has a status of its own.
 var slugForms = map[string]form{
-	slowBody:        {http.StatusRequestTimeout, slowBody, "Request timeout"},
-	"large-headers": {http.StatusRequestHeaderFieldsTooLarge, "large-headers", "Headers too large"},
+	slowBody:     {http.StatusRequestTimeout, slowBody, "Request timeout"},
+	largeHeaders: {http.StatusRequestHeaderFieldsTooLarge, largeHeaders, "Headers too large"},
 }
 
 const internalDetail = "Perch could not do this because of a fault of its own; " +

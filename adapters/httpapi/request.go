@@ -256,7 +256,7 @@ func (s *Server) malformed(c *fiber.Ctx, err error) error {
 		switch fe.Code {
 		case http.StatusRequestHeaderFieldsTooLarge:
 			refusal = fault.New(fault.Invalid, "the request's header is larger than %d bytes", maxHeader).
-				Named("large-headers")
+				Named(largeHeaders)
 		case http.StatusRequestTimeout, http.StatusBadGateway:
 			refusal = fault.New(fault.Invalid, "the request did not arrive in time").Named(slowBody)
 		}

@@ -74,6 +74,96 @@ func TestGuardsHold(t *testing.T) {
 	}
 }
 
+// TestEveryRouteIsBehindTheSameDoor sends what the door refuses to every route: if
+// one is answered otherwise, there is a second door.
+func TestEveryRouteIsBehindTheSameDoor(t *testing.T) {
+	h := build(t, plan{secure: true})
+	paths := strings.NewReplacer(":id", "x", "/2/*", "/2/users/me")
+	for base, table := range map[string][]route{h.public: h.server.publicRoutes(), h.admin: h.server.adminRoutes()} {
+		for _, row := range table {
+			path := paths.Replace(row.path)
+			for name, request := range map[string]string{
+				"a header twice":  row.method + " " + path + " HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n",
+				"an absolute URL": row.method + " http://evil" + path + " HTTP/1.1\r\nHost: a\r\n\r\n",
+				"a bad Host":      row.method + " " + path + " HTTP/1.1\r\nHost: a:80:90\r\n\r\n",
+				"a dot segment":   row.method + " /." + path + " HTTP/1.1\r\nHost: a\r\n\r\n",
+				"CL+TE":           row.method + " " + path + " HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\nx",
+			} {
+				got := raw(t, base, request)
+				head, _, _ := strings.Cut(got, "\r\n\r\n")
+				if !strings.HasPrefix(got, "HTTP/1.1 400 ") || strings.Count(got, "HTTP/1.1 ") != 1 {
+					t.Errorf("%s %s, %s: %.120q", row.method, path, name, got)
+				}
+				for _, header := range []string{
+					RequestID + ": req_", "Vary: Origin", "X-Content-Type-Options: nosniff", "Strict-Transport-Security: max-age=",
+					"Cache-Control: no-store", "Content-Security-Policy: default-src 'none'", "onnection: close",
+				} {
+					if !strings.Contains(head, header) {
+						t.Errorf("%s %s, %s: no %s in %q", row.method, path, name, header, head)
+					}
+				}
+			}
+		}
+	}
+	if n := len(h.sim.Ledger()); n != h.quiet {
+		t.Errorf("%d calls reached X", n-h.quiet)
+	}
+}
+
+func TestAMethodThatIsNotInTheTableIsRefused(t *testing.T) {
+	h := build(t, plan{})
+	paths := strings.NewReplacer(":id", "x", "/2/*", "/2/users/me")
+	for base, table := range map[string][]route{h.public: h.server.publicRoutes(), h.admin: h.server.adminRoutes()} {
+		asked := map[string]bool{}
+		for _, row := range table {
+			path := paths.Replace(row.path)
+			if asked[path] {
+				continue
+			}
+			asked[path] = true
+			for _, method := range []string{
+				"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "BREW", "post", "Get",
+			} {
+				if taken(table, method, path) {
+					continue
+				}
+				got := raw(t, base, method+" "+path+" HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer "+h.sk+
+					"\r\nX-HTTP-Method-Override: GET\r\n\r\n")
+				want := "405"
+				if slices.Contains([]string{"PROPFIND", "BREW", "post", "Get"}, method) {
+					want = "400"
+				}
+				if !strings.HasPrefix(got, "HTTP/1.1 "+want) {
+					t.Errorf("%s %s: %.300q", method, path, got)
+				}
+				if want == "405" && method != "OPTIONS" && !strings.Contains(got, "\r\nAllow: ") {
+					t.Errorf("%s %s does not say what it takes: %.300q", method, path, got)
+				}
+			}
+		}
+	}
+}
+
+// taken reports whether a row takes the method on the path.
+func taken(table []route, method, path string) bool {
+	for _, row := range table {
+		pattern := "^" + strings.NewReplacer(":id", "[^/]+", "*", ".*").Replace(row.path) + "$"
+		if row.method == method && regexp.MustCompile(pattern).MatchString(path) {
+			return true
+		}
+	}
+	return false
+}
+
+// Security line 61.
+func TestNoRouteHasManyParameters(t *testing.T) {
+	for _, row := range append((&Server{}).publicRoutes(), (&Server{}).adminRoutes()...) {
+		if n := strings.Count(row.path, ":") + strings.Count(row.path, "*") + strings.Count(row.path, "+"); n > 1 {
+			t.Errorf("%s has %d parameters; Fiber breaks with more than 30", row.path, n)
+		}
+	}
+}
+
 func TestListenersAreApart(t *testing.T) {
 	h := build(t, plan{})
 	for _, path := range []string{"/admin/v1/apps", "/admin", "/metrics", "/debug/pprof/", "/ADMIN/v1/apps", "/healthz/"} {
