@@ -49,7 +49,7 @@ func (s *Server) enter(r *request) error {
 	}
 	r.caller, err = s.services.Gate.Enter(r.ctx, access.Credentials{
 		Bearer: bearer, Bound: bound, Proof: proof, Method: r.method, URL: s.cfg.PublicURL + r.path,
-		Grant: oauth.GrantID(grant), Origin: r.origin, Browser: r.browser,
+		Grant: oauth.GrantID(grant), Origin: r.origin, Browser: r.browser, Address: r.addr,
 	})
 	if err == nil && r.origin != "" {
 		r.shared = true // the gate has seen that the application allows it

@@ -27,6 +27,7 @@ import (
 	"perch/app/grants"
 	"perch/app/health"
 	"perch/app/sessions"
+	"perch/app/uses"
 	"perch/app/xapps"
 	"perch/domain/apikey"
 	"perch/domain/audit"
@@ -177,7 +178,8 @@ func furnish(p plan, x ports.TwitterGateway, issuer string) Services {
 	xs := xapps.New(store.Registry().XApps(), s.apps, ring, ports.XApp{
 		ClientID: "sim-client", ClientSecret: secret.New("sim-secret"), Bearer: secret.New("sim-bearer"),
 	})
-	cs := clients.New(s.apps, s.keys, ring, xs)
+	us := uses.New(store.Uses())
+	cs := clients.New(s.apps, s.keys, ring, xs, us)
 	gs := grants.New(grants.Parts{
 		Vault: s.vault, Pending: store.Authorizations(), Keyring: ring, X: x, XApps: xs,
 		Journal: memory.NewJournal(), Breaker: xhttp.NewBreakers(time.Second, silence{}), Clock: clock.New(store, time.Now),
@@ -190,7 +192,7 @@ func furnish(p plan, x ports.TwitterGateway, issuer string) Services {
 	})
 	return Services{
 		Gate: access.New(cs, ss), Actions: actions.New(gs, xs, p.quotas, p.limit, x, silence{}),
-		Clients: cs, Grants: gs, Sessions: ss, XApps: xs, Health: health.New(p.parts...),
+		Clients: cs, Grants: gs, Sessions: ss, XApps: xs, Health: health.New(p.parts...), Uses: us,
 	}
 }
 

@@ -68,7 +68,8 @@ func (s *Server) authorize(r *request) error {
 		ResponseType: q.Get("response_type"), ClientID: q.Get("client_id"), Redirect: q.Get("redirect_uri"),
 		Scope: q.Get("scope"), State: q.Get("state"),
 		Challenge: q.Get("code_challenge"), ChallengeMethod: q.Get("code_challenge_method"),
-		JKT: q.Get("dpop_jkt"),
+		JKT:  q.Get("dpop_jkt"),
+		From: r.addr,
 	})
 	if err != nil {
 		return err

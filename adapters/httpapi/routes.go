@@ -89,6 +89,8 @@ func (s *Server) adminRoutes() []route {
 		{patch, "/admin/v1/apps/:id", guardOperator, shareNobody, jsonLimit, problems, (*Server).changeApp},
 		{get, "/admin/v1/apps/:id/keys", guardOperator, shareNobody, noLimit, problems, (*Server).listKeys},
 		{post, "/admin/v1/apps/:id/keys", guardOperator, shareNobody, jsonLimit, problems, (*Server).issueKey},
+		{patch, "/admin/v1/keys/:id", guardOperator, shareNobody, jsonLimit, problems, (*Server).changeKey},
+		{post, "/admin/v1/keys/:id/rotate", guardOperator, shareNobody, jsonLimit, problems, (*Server).rotateKey},
 		{del, "/admin/v1/keys/:id", guardOperator, shareNobody, noLimit, problems, (*Server).revokeKey},
 		{get, "/admin/v1/xapps", guardOperator, shareNobody, noLimit, problems, (*Server).listXApps},
 		{post, "/admin/v1/xapps", guardOperator, shareNobody, jsonLimit, problems, (*Server).addXApp},

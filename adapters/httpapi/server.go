@@ -23,6 +23,7 @@ import (
 	"perch/app/grants"
 	"perch/app/health"
 	"perch/app/sessions"
+	"perch/app/uses"
 	"perch/app/xapps"
 	"perch/domain/secret"
 )
@@ -50,6 +51,7 @@ type Services struct {
 	Sessions *sessions.Service
 	XApps    *xapps.Service
 	Health   *health.Service
+	Uses     *uses.Uses
 }
 
 // patience is how long the door waits.

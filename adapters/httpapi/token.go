@@ -36,6 +36,7 @@ func (s *Server) token(r *request) error {
 		GrantType: p.Get("grant_type"), ClientID: id, ClientSecret: key, Code: p.Get("code"),
 		Redirect: p.Get("redirect_uri"), Verifier: p.Get("code_verifier"), Refresh: secret.New(p.Get("refresh_token")),
 		Proof: r.header(dpopHeader), URL: s.cfg.PublicURL + r.path,
+		From: r.addr,
 	})
 	if r.has(dpopHeader) || fault.SlugOf(err) == session.BadProof {
 		s.giveNonce(r)
@@ -64,7 +65,7 @@ func (s *Server) revokeToken(r *request) error {
 	if p.Get("token") == "" {
 		return badOAuth("token is needed")
 	}
-	if err := s.services.Sessions.Revoke(r.ctx, id, key, secret.New(p.Get("token"))); err != nil {
+	if err := s.services.Sessions.Revoke(r.ctx, id, key, secret.New(p.Get("token")), r.addr); err != nil {
 		return err
 	}
 	r.json(plainJSON, map[string]bool{"revoked": true})

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"perch/domain/apikey"
 	"perch/domain/client"
 	"perch/domain/fault"
 	"perch/domain/oauth"
@@ -71,30 +70,6 @@ func viewApp(a client.App) appView {
 		Origins: texts(a.Origins), RedirectURIs: texts(a.RedirectURIs),
 		Actions: texts(a.Actions), Scopes: texts(a.Scopes), DPoP: a.DPoP, CreatedAt: instant(a.Created),
 	}
-}
-
-type keyView struct {
-	ID        string     `json:"id"`
-	AppID     string     `json:"app_id"`
-	Kind      string     `json:"kind"`
-	Hint      string     `json:"hint"`
-	GrantID   string     `json:"grant_id,omitempty"`
-	AppOnly   bool       `json:"app_only"`
-	CreatedAt *time.Time `json:"created_at"`
-	ExpiresAt *time.Time `json:"expires_at"`
-	RevokedAt *time.Time `json:"revoked_at"`
-	Key       string     `json:"key,omitempty"` // once, when it is made
-}
-
-func viewKey(k apikey.Key) keyView {
-	view := keyView{
-		ID: string(k.ID), AppID: string(k.App), Kind: string(k.Kind), Hint: k.Hint, AppOnly: k.AppOnly,
-		CreatedAt: instant(k.Created), ExpiresAt: instant(k.Expires), RevokedAt: instant(k.Revoked),
-	}
-	if len(k.Grants) == 1 {
-		view.GrantID = string(k.Grants[0])
-	}
-	return view
 }
 
 type xappView struct {

@@ -3,6 +3,8 @@ package access
 
 import (
 	"context"
+	"net/netip"
+	"slices"
 
 	"perch/domain/apikey"
 	"perch/domain/client"
@@ -10,11 +12,12 @@ import (
 	"perch/domain/oauth"
 	"perch/domain/secret"
 	"perch/domain/session"
+	"perch/domain/xapi"
 )
 
 // clients knows client applications by their keys.
 type clients interface {
-	Authenticate(ctx context.Context, key secret.Text) (client.App, apikey.Key, error)
+	Authenticate(ctx context.Context, key secret.Text, from netip.Addr) (client.App, apikey.Key, error)
 }
 
 // sessions knows browsers by their access tokens.
@@ -41,16 +44,35 @@ type Credentials struct {
 	Grant   oauth.GrantID // the Perch-Grant header
 	Origin  string        // the Origin header
 	Browser bool          // there is an Origin or Sec-Fetch-* header
+	Address netip.Addr    // where the request comes from
 }
 
 // A Caller is somebody who has been let in.
 type Caller struct {
 	App     client.App
-	Grant   oauth.GrantID // empty where a server named none
-	Scopes  oauth.Scopes  // narrower than the grant's; empty for a server: no narrowing
-	AppOnly bool          // may perform actions with the X App's own bearer
-	Session session.ID    // empty for a server
-	Actor   string        // for the log
+	Grant   oauth.GrantID   // empty where a server named none
+	Scopes  oauth.Scopes    // narrower than the grant's; empty for a server: no narrowing
+	AppOnly bool            // may perform actions with the X App's own bearer
+	Grants  []oauth.GrantID // those it may act for; empty: any of the application's
+	Actions []string        // narrower than the application's; empty: no narrowing
+	Session session.ID      // empty for a server
+	Actor   string          // for the log
+}
+
+// ActsFor reports whether the caller may act for the grant, if its application
+// has it.
+func (c Caller) ActsFor(id oauth.GrantID) bool {
+	return (c.Grant == "" || c.Grant == id) && (len(c.Grants) == 0 || slices.Contains(c.Grants, id))
+}
+
+// MayRevoke refuses a caller whose key is for some actions only: to end what a
+// user has allowed is none of them.
+func (c Caller) MayRevoke() error {
+	if len(c.Actions) > 0 && !slices.Contains(c.Actions, xapi.Everything) {
+		return fault.New(fault.Forbidden, "this key is for some actions only, and may not end grants; "+
+			"use a key that is for everything").Named("key-action-not-allowed")
+	}
+	return nil
 }
 
 // Enter returns the caller, or says why there is none.
@@ -87,7 +109,7 @@ func (g *Gate) Enter(ctx context.Context, c Credentials) (Caller, error) {
 }
 
 func (g *Gate) server(ctx context.Context, c Credentials) (Caller, error) {
-	app, key, err := g.clients.Authenticate(ctx, c.Bearer)
+	app, key, err := g.clients.Authenticate(ctx, c.Bearer, c.Address)
 	if err != nil {
 		return Caller{}, err
 	}
@@ -96,10 +118,12 @@ func (g *Gate) server(ctx context.Context, c Credentials) (Caller, error) {
 		grant = key.Grants[0]
 	}
 	if grant != "" && !key.ActsFor(grant) {
-		return Caller{}, fault.New(fault.Forbidden, "this key is bound to other grants than the one Perch-Grant names").
-			Named("bound-key")
+		return Caller{}, fault.New(fault.Forbidden, "this key is bound to other grants than the one Perch-Grant names; "+
+			"GET /v1/grants without the header lists those it is for").Named("bound-key")
 	}
-	return Caller{App: app, Grant: grant, AppOnly: key.AppOnly, Actor: string(key.ID)}, nil
+	return Caller{
+		App: app, Grant: grant, Grants: key.Grants, Actions: key.Actions, AppOnly: key.AppOnly, Actor: string(key.ID),
+	}, nil
 }
 
 func (g *Gate) browser(ctx context.Context, c Credentials) (Caller, error) {

@@ -2,6 +2,7 @@ package access_test
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 
 	"perch/app/access"
@@ -18,7 +19,7 @@ var app = client.App{ID: "app_1", Origins: []client.Origin{"https://app.example"
 // registry knows two secret keys, one of them bound; book knows one session.
 type registry struct{}
 
-func (registry) Authenticate(_ context.Context, key secret.Text) (client.App, apikey.Key, error) {
+func (registry) Authenticate(_ context.Context, key secret.Text, _ netip.Addr) (client.App, apikey.Key, error) {
 	switch key.Reveal() {
 	case "sk_free":
 		return app, apikey.Key{ID: "key_free", Kind: apikey.Secret, AppOnly: true}, nil

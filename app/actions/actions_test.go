@@ -69,7 +69,7 @@ func newHouse(t *testing.T, limit quota.Limit) *house {
 		ClientID: app.ClientID, ClientSecret: secret.New(app.ClientSecret), Bearer: secret.New(app.Bearer),
 	})
 	h := &house{t: t, x: x, vault: store.Vault(), app: client.App{
-		ID: "app_1", XApp: xapp.Default, Status: client.Active, Actions: []string{client.Everything},
+		ID: "app_1", XApp: xapp.Default, Status: client.Active, Actions: []string{xapi.Everything},
 	}}
 	h.grants = grants.New(grants.Parts{
 		Vault: h.vault, Pending: store.Authorizations(), Keyring: ring, X: gateway, XApps: xs,

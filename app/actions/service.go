@@ -58,6 +58,7 @@ type Request struct {
 	Grant   oauth.GrantID // empty: none named
 	Scopes  oauth.Scopes  // narrower than the grant's; empty: no narrowing
 	AppOnly bool          // may use the X App's own bearer
+	Actions []string      // narrower than the application's; empty: no narrowing
 	Call    ports.Call    // without X App and token, which are set here
 }
 
@@ -76,9 +77,8 @@ func (s *Service) Do(ctx context.Context, r Request) (reply ports.Reply, err err
 		s.observer.Observe(context.WithoutCancel(ctx), event)
 	}()
 
-	if !r.App.Permits(r.Call.Action) {
-		return reply, fault.New(fault.Forbidden, "this client application may not perform %s; "+
-			"an operator can allow it", r.Call.Action.ID).Named("action-not-allowed")
+	if err := permit(r); err != nil {
+		return reply, err
 	}
 	call := r.Call
 	call.XApp = r.App.XApp
@@ -102,6 +102,21 @@ func (s *Service) Do(ctx context.Context, r Request) (reply ports.Reply, err err
 		return reply, err
 	}
 	return s.again(ctx, call, as, body, reply)
+}
+
+// permit refuses what the client application may not do, or what its key leaves
+// out of that.
+func permit(r Request) error {
+	act := r.Call.Action
+	switch {
+	case !r.App.Permits(act):
+		return fault.New(fault.Forbidden, "this client application may not perform %s; an operator can allow it", act.ID).
+			Named("action-not-allowed")
+	case len(r.Actions) > 0 && !xapi.Covers(r.Actions, act):
+		return fault.New(fault.Forbidden, "this key may not perform %s, which its application may; "+
+			"use another key, or ask the operator of this Perch to allow it", act.ID).Named("key-action-not-allowed")
+	}
+	return nil
 }
 
 // again repeats a call that X refused as unauthenticated, which means that it

@@ -3,6 +3,7 @@ package clients_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 	"perch/adapters/keyring"
 	"perch/adapters/memory"
 	"perch/app/clients"
+	"perch/app/uses"
 	"perch/app/xapps"
 	"perch/domain/apikey"
 	"perch/domain/client"
@@ -32,7 +34,7 @@ func newHouse(t *testing.T) house {
 	t.Cleanup(func() { _ = store.Close() })
 	r := store.Registry()
 	xs := xapps.New(r.XApps(), r.Apps(), ring, ports.XApp{ClientID: "x"})
-	return house{clients.New(r.Apps(), r.Keys(), ring, xs), xs, store}
+	return house{clients.New(r.Apps(), r.Keys(), ring, xs, uses.New(store.Uses())), xs, store}
 }
 
 func (h house) register(t *testing.T, a client.App) client.App {
@@ -62,7 +64,7 @@ func TestAKeyIsKnownByItsTextAlone(t *testing.T) {
 		if !strings.HasPrefix(text.Reveal(), kind.Prefix()) || len(text.Reveal()) != 29 {
 			t.Errorf("a %s key has %d characters", kind, len(text.Reveal()))
 		}
-		got, found, err := h.Authenticate(t.Context(), text)
+		got, found, err := h.Authenticate(t.Context(), text, netip.Addr{})
 		if err != nil || got.ID != app.ID || found.ID != k.ID {
 			t.Errorf("%s: %v", kind, err)
 		}
@@ -71,7 +73,7 @@ func TestAKeyIsKnownByItsTextAlone(t *testing.T) {
 				t.Errorf("the key is kept in %q", kept)
 			}
 		}
-		if _, _, err := h.Authenticate(t.Context(), secret.New(k.Digest)); !errors.Is(err, fault.Unauthenticated) {
+		if _, _, err := h.Authenticate(t.Context(), secret.New(k.Digest), netip.Addr{}); !errors.Is(err, fault.Unauthenticated) {
 			t.Errorf("the stored digest is taken for a key: %v", err)
 		}
 	}
@@ -94,11 +96,11 @@ func TestWhatIsNoGoodKey(t *testing.T) {
 			"the other kind": "pk_" + good.Reveal()[3:], "SQL": "sk_' OR 1=1--", "a NUL": "sk_\x00", "not UTF-8": "sk_\xff",
 			"a megabyte": "sk_" + strings.Repeat("A", 1<<20),
 		} {
-			if _, _, err := h.Authenticate(t.Context(), secret.New(text)); fault.SlugOf(err) != "bad-api-key" {
+			if _, _, err := h.Authenticate(t.Context(), secret.New(text), netip.Addr{}); fault.SlugOf(err) != "bad-api-key" {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if _, _, err := h.Authenticate(t.Context(), good); err != nil {
+		if _, _, err := h.Authenticate(t.Context(), good, netip.Addr{}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -110,7 +112,7 @@ func TestAStoreThatDoesNotAnswerIsNobody(t *testing.T) {
 	_, text := h.issue(t, apikey.Key{App: app.ID, Kind: apikey.Secret})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	got, _, err := h.Authenticate(ctx, text)
+	got, _, err := h.Authenticate(ctx, text, netip.Addr{})
 	if err == nil || errors.Is(err, fault.Unauthenticated) || got.ID != "" {
 		t.Errorf("identity %q: %v", got.ID, err)
 	}
@@ -124,7 +126,7 @@ func TestASuspendedApplicationsKeysAreRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := h.Authenticate(t.Context(), text); fault.SlugOf(err) != "app-suspended" {
+	if _, _, err := h.Authenticate(t.Context(), text, netip.Addr{}); fault.SlugOf(err) != "app-suspended" {
 		t.Error(err)
 	}
 }

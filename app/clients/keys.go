@@ -13,12 +13,6 @@ import (
 	"perch/domain/secret"
 )
 
-// digestLabel keeps digests of API keys apart from those of other secrets.
-const digestLabel = "apikey"
-
-// maxKey bounds what is hashed: our own keys are 29 bytes long.
-const maxKey = 100
-
 // IssueKey makes a key for the application and returns it with its text, which
 // is not kept and cannot be shown again.
 func (s *Service) IssueKey(ctx context.Context, k apikey.Key) (apikey.Key, secret.Text, error) {
@@ -26,15 +20,14 @@ func (s *Service) IssueKey(ctx context.Context, k apikey.Key) (apikey.Key, secre
 		return apikey.Key{}, secret.Text{}, err
 	}
 	text := k.Kind.Prefix() + rand.Text()
-	digests, err := s.ring.Digests(ctx, secret.New(text), digestLabel)
+	digests, err := s.digests(ctx, text)
 	if err != nil {
 		return apikey.Key{}, secret.Text{}, err
 	}
 	k.ID = apikey.ID("key_" + strings.ToLower(rand.Text()))
 	k.Hint, k.Digest = apikey.Hint(text), digests[0]
-	k.Created, k.Revoked = time.Now().UTC().Truncate(time.Microsecond), time.Time{}
-	k, err = s.keys.Create(ctx, k)
-	if err != nil {
+	k.Created, k.Revoked = moment(time.Now()), time.Time{}
+	if k, err = s.keys.Create(ctx, k); err != nil {
 		return apikey.Key{}, secret.Text{}, err
 	}
 	return k, secret.New(text), nil
@@ -44,14 +37,16 @@ func (s *Service) checkKey(ctx context.Context, k apikey.Key) error {
 	if _, err := s.Get(ctx, k.App); err != nil {
 		return err
 	}
-	switch {
-	case k.Kind != apikey.Publishable && k.Kind != apikey.Secret:
-		return fault.New(fault.Invalid, "a key is publishable or secret, not %q", k.Kind)
-	case k.Kind == apikey.Publishable && (len(k.Grants) > 0 || k.AppOnly):
-		return fault.New(fault.Invalid, "a publishable key only starts sign-ins; "+
-			"only a secret key can be bound to a grant or act app-only")
-	case !k.Expires.IsZero() && k.Expires.Before(time.Now()):
-		return fault.New(fault.Invalid, "the key would have expired already; choose a later time")
+	if err := k.Check(); err != nil {
+		return err
+	}
+	return checkExpiry(k.Expires)
+}
+
+func checkExpiry(at time.Time) error {
+	if !at.IsZero() && at.Before(time.Now()) {
+		return fault.New(fault.Invalid, "the key would have expired already; choose a later time, or revoke it").
+			With("field", "expires_at")
 	}
 	return nil
 }
@@ -61,18 +56,86 @@ func (s *Service) Keys(ctx context.Context, app client.AppID, after apikey.ID, n
 	return s.keys.List(ctx, app, after, n)
 }
 
+// Key returns the key, or fault.NotFound.
+func (s *Service) Key(ctx context.Context, id apikey.ID) (apikey.Key, error) {
+	k, err := s.keys.Get(ctx, id)
+	if errors.Is(err, fault.NotFound) {
+		return k, fault.New(fault.NotFound, "no API key has the ID %q", id)
+	}
+	return k, err
+}
+
 // RevokeKey ends a key. Revoking it again changes nothing.
 func (s *Service) RevokeKey(ctx context.Context, id apikey.ID) (apikey.Key, error) {
-	for {
-		old, err := s.keys.Get(ctx, id)
-		if errors.Is(err, fault.NotFound) {
-			return old, fault.New(fault.NotFound, "no API key has the ID %q", id)
+	return s.edit(ctx, id, func(k apikey.Key) (apikey.Key, error) {
+		if k.Revoked.IsZero() {
+			k.Revoked = moment(time.Now())
 		}
-		if err != nil || !old.Revoked.IsZero() {
+		return k, nil
+	})
+}
+
+// ChangeKey applies edit to the key as it is stored: its name, its expiry and
+// what narrows it. All else stays as it was.
+func (s *Service) ChangeKey(
+	ctx context.Context, id apikey.ID, edit func(apikey.Key) apikey.Key,
+) (apikey.Key, error) {
+	return s.edit(ctx, id, func(old apikey.Key) (apikey.Key, error) {
+		if !old.Revoked.IsZero() {
+			return old, fault.New(fault.Conflict, "this key was revoked, which is for good; make a new one").
+				Named("key-revoked")
+		}
+		to, next := edit(old), old
+		next.Name, next.Grants, next.Actions, next.Addresses = to.Name, to.Grants, to.Actions, to.Addresses
+		if err := next.Check(); err != nil || to.Expires.Equal(old.Expires) {
+			return next, err
+		}
+		next.Expires = to.Expires
+		return next, checkExpiry(next.Expires)
+	})
+}
+
+// maxOverlap is how long an old key may go on beside the new one.
+const maxOverlap = 30 * 24 * time.Hour
+
+// RotateKey makes a key that may do what the given one may, and returns it with
+// its text. The given key ends after the overlap, or sooner if it would anyway.
+func (s *Service) RotateKey(
+	ctx context.Context, id apikey.ID, overlap time.Duration,
+) (apikey.Key, secret.Text, error) {
+	old, err := s.Key(ctx, id)
+	if err != nil {
+		return old, secret.Text{}, err
+	}
+	now := moment(time.Now())
+	switch {
+	case overlap < 0 || overlap > maxOverlap:
+		return old, secret.Text{}, fault.New(fault.Invalid, "the old key may go on for 30 days at most, and not less than 0")
+	case !old.Good(now):
+		return old, secret.Text{}, fault.New(fault.Conflict, "this key has ended already; make a new one").
+			Named("key-ended")
+	}
+	next, text, err := s.IssueKey(ctx, old.Next(now))
+	if err != nil {
+		return next, text, err
+	}
+	_, err = s.edit(ctx, id, func(k apikey.Key) (apikey.Key, error) { return k.Until(now.Add(overlap)), nil })
+	return next, text, err
+}
+
+// edit stores what edit makes of the key, however many others change it too.
+func (s *Service) edit(
+	ctx context.Context, id apikey.ID, edit func(apikey.Key) (apikey.Key, error),
+) (apikey.Key, error) {
+	for {
+		old, err := s.Key(ctx, id)
+		if err != nil {
 			return old, err
 		}
-		next := old
-		next.Revoked = time.Now().UTC().Truncate(time.Microsecond)
+		next, err := edit(old)
+		if err != nil {
+			return old, err
+		}
 		next, err = s.keys.Swap(ctx, old, next)
 		if !errors.Is(err, fault.Conflict) {
 			return next, err
@@ -80,47 +143,5 @@ func (s *Service) RevokeKey(ctx context.Context, id apikey.ID) (apikey.Key, erro
 	}
 }
 
-// Authenticate returns the active application and the good key that the text
-// stands for. Anything else is fault.Unauthenticated, with one sentence for all
-// reasons but suspension.
-func (s *Service) Authenticate(ctx context.Context, text secret.Text) (client.App, apikey.Key, error) {
-	kind, ok := apikey.KindOf(text.Reveal())
-	if !ok || len(text.Reveal()) > maxKey {
-		return client.App{}, apikey.Key{}, badKey(nil)
-	}
-	key, err := s.byText(ctx, text)
-	if errors.Is(err, fault.NotFound) {
-		return client.App{}, apikey.Key{}, badKey(err)
-	}
-	if err != nil {
-		return client.App{}, apikey.Key{}, err
-	}
-	if !key.Good(time.Now()) || key.Kind != kind {
-		return client.App{}, apikey.Key{}, badKey(nil)
-	}
-	app, err := s.apps.Get(ctx, key.App)
-	if errors.Is(err, fault.NotFound) {
-		return client.App{}, apikey.Key{}, badKey(err)
-	}
-	if err != nil {
-		return client.App{}, apikey.Key{}, err
-	}
-	if app.Status != client.Active {
-		return client.App{}, apikey.Key{}, fault.New(fault.Forbidden,
-			"this client application is suspended; ask the operator of this Perch").Named("app-suspended")
-	}
-	return app, key, nil
-}
-
-func (s *Service) byText(ctx context.Context, text secret.Text) (apikey.Key, error) {
-	digests, err := s.ring.Digests(ctx, text, digestLabel)
-	if err != nil {
-		return apikey.Key{}, err
-	}
-	return s.keys.ByDigest(ctx, digests)
-}
-
-func badKey(cause error) error {
-	return fault.New(fault.Unauthenticated, "the API key is unknown, expired or revoked; "+
-		"check it, or ask the operator of this Perch for a new one").Named("bad-api-key").Because(cause)
-}
+// moment is the time as stores keep it.
+func moment(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

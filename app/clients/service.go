@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"perch/domain/client"
@@ -27,12 +28,18 @@ type xapps interface {
 	Get(ctx context.Context, id xapp.ID) (ports.XApp, error)
 }
 
+// uses notes that credentials are used.
+type uses interface{ Mark(id string) }
+
 // Service manages client applications and their API keys.
 type Service struct {
-	apps  ports.Applications
-	keys  ports.APIKeys
-	ring  ports.Keyring
-	xapps xapps
+	apps   ports.Applications
+	keys   ports.APIKeys
+	ring   ports.Keyring
+	xapps  xapps
+	uses   uses
+	wrongs *wrongs
+	usual  *atomic.Value // client.AppID of whoever was let in last
 
 	mu      sync.Mutex
 	origins map[client.Origin]bool // never changed, only replaced
@@ -42,14 +49,18 @@ type Service struct {
 }
 
 // New returns the service.
-func New(apps ports.Applications, keys ports.APIKeys, ring ports.Keyring, x xapps) *Service {
-	return &Service{apps: apps, keys: keys, ring: ring, xapps: x}
+func New(apps ports.Applications, keys ports.APIKeys, ring ports.Keyring, x xapps, u uses) *Service {
+	s := &Service{apps: apps, keys: keys, ring: ring, xapps: x, uses: u, wrongs: newWrongs(), usual: &atomic.Value{}}
+	s.usual.Store(nobody)
+	return s
 }
 
 // Through returns the service as it reads through other stores: those of the
 // hot path, say.
 func (s *Service) Through(apps ports.Applications, keys ports.APIKeys) *Service {
-	return New(apps, keys, s.ring, s.xapps)
+	return &Service{
+		apps: apps, keys: keys, ring: s.ring, xapps: s.xapps, uses: s.uses, wrongs: s.wrongs, usual: s.usual,
+	}
 }
 
 // usual are the scopes of an application that names none and may do everything:
@@ -67,7 +78,7 @@ func (s *Service) Register(ctx context.Context, a client.App) (client.App, error
 		a.XApp = xapp.Default
 	}
 	if len(a.Actions) == 0 {
-		a.Actions = []string{client.Everything}
+		a.Actions = []string{xapi.Everything}
 	}
 	if len(a.Scopes) == 0 {
 		a.Scopes = scopesFor(a)
@@ -82,7 +93,7 @@ func (s *Service) Register(ctx context.Context, a client.App) (client.App, error
 
 // scopesFor are the scopes that the application's actions need.
 func scopesFor(a client.App) []string {
-	if slices.Contains(a.Actions, client.Everything) {
+	if slices.Contains(a.Actions, xapi.Everything) {
 		return strings.Fields(usual)
 	}
 	needed := []string{oauth.Offline}

@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"crypto/rand"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -33,7 +34,8 @@ type AuthorizeRequest struct {
 	State           string
 	Challenge       string
 	ChallengeMethod string
-	JKT             string // dpop_jkt (RFC 9449 section 10), "" for none
+	JKT             string     // dpop_jkt (RFC 9449 section 10), "" for none
+	From            netip.Addr // where it comes from
 }
 
 // A Redirect is where a browser goes next.
@@ -58,7 +60,7 @@ func (r *Refusal) Unwrap() error { return r.Fault }
 // may be told by redirection are a *Refusal; a bad client or redirect URI never
 // redirects (RFC 9700 section 4.11).
 func (s *Service) Authorize(ctx context.Context, r AuthorizeRequest) (Redirect, error) {
-	app, err := s.known(ctx, r.ClientID)
+	app, err := s.known(ctx, r.ClientID, r.From)
 	if err != nil {
 		return Redirect{}, err
 	}
@@ -98,12 +100,12 @@ func (s *Service) admit(ctx context.Context, app client.App) error {
 }
 
 // known returns the application whose publishable key is the client ID.
-func (s *Service) known(ctx context.Context, clientID string) (client.App, error) {
+func (s *Service) known(ctx context.Context, clientID string, from netip.Addr) (client.App, error) {
 	if kind, _ := apikey.KindOf(clientID); kind != apikey.Publishable {
 		return client.App{}, fault.New(fault.Invalid, "the client_id must be a publishable key, which begins with pk_").
 			Named("invalid-client")
 	}
-	app, _, err := s.clients.Authenticate(ctx, secret.New(clientID))
+	app, _, err := s.clients.Authenticate(ctx, secret.New(clientID), from)
 	if k := fault.KindOf(err); err != nil && k == fault.Unauthenticated {
 		return client.App{}, fault.New(fault.Invalid, "no client application has this client_id; "+
 			"use its publishable key").Named("invalid-client").Because(err)

@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"strings"
 
 	"perch/domain/client"
@@ -154,8 +155,10 @@ func (s *Service) end(ctx context.Context, id session.ID) error {
 
 // Revoke ends the session of an access or refresh token of the client
 // application (RFC 7009). A token we do not know is no error.
-func (s *Service) Revoke(ctx context.Context, clientID string, key, token secret.Text) error {
-	app, err := s.authenticate(ctx, clientID, key)
+func (s *Service) Revoke(
+	ctx context.Context, clientID string, key, token secret.Text, from netip.Addr,
+) error {
+	app, err := s.authenticate(ctx, clientID, key, from)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package sessions_test
 
 import (
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -86,17 +87,17 @@ func TestRevoke(t *testing.T) {
 		"the refresh token": func(t sessions.Tokens) secret.Text { return t.Refresh },
 	} {
 		tokens := s.signedIn()
-		if err := s.Revoke(t.Context(), s.other, secret.Text{}, which(tokens)); err != nil || !s.goesOn(tokens) {
+		if err := s.Revoke(t.Context(), s.other, secret.Text{}, which(tokens), netip.Addr{}); err != nil || !s.goesOn(tokens) {
 			t.Errorf("%s, by another client: %v, goes on: %v", name, err, s.goesOn(tokens))
 		}
-		if err := s.Revoke(t.Context(), s.id, secret.Text{}, which(tokens)); err != nil || s.goesOn(tokens) {
+		if err := s.Revoke(t.Context(), s.id, secret.Text{}, which(tokens), netip.Addr{}); err != nil || s.goesOn(tokens) {
 			t.Errorf("%s: %v, goes on: %v", name, err, s.goesOn(tokens))
 		}
 	}
-	if err := s.Revoke(t.Context(), s.id, secret.Text{}, secret.New("unknown")); err != nil {
+	if err := s.Revoke(t.Context(), s.id, secret.Text{}, secret.New("unknown"), netip.Addr{}); err != nil {
 		t.Errorf("an unknown token: %v", err)
 	}
-	named(t, s.Revoke(t.Context(), "pk_x", secret.Text{}, secret.New("x")), "invalid-client")
+	named(t, s.Revoke(t.Context(), "pk_x", secret.Text{}, secret.New("x"), netip.Addr{}), "invalid-client")
 }
 
 func TestASuspendedApplicationIsRefusedAtOnce(t *testing.T) {

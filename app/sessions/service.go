@@ -5,6 +5,7 @@ package sessions
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"perch/domain/apikey"
@@ -16,7 +17,7 @@ import (
 
 // clients knows client applications by their keys.
 type clients interface {
-	Authenticate(ctx context.Context, key secret.Text) (client.App, apikey.Key, error)
+	Authenticate(ctx context.Context, key secret.Text, from netip.Addr) (client.App, apikey.Key, error)
 }
 
 // apps finds client applications by their IDs.

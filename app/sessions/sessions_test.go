@@ -15,6 +15,7 @@ import (
 	"perch/adapters/memory"
 	"perch/app/clients"
 	"perch/app/sessions"
+	"perch/app/uses"
 	"perch/app/xapps"
 	"perch/domain/apikey"
 	"perch/domain/client"
@@ -79,7 +80,7 @@ func newServer(t *testing.T) *server {
 	t.Cleanup(func() { _ = store.Close() })
 	registry := store.Registry()
 	xs := xapps.New(registry.XApps(), registry.Apps(), ring, ports.XApp{ClientID: "x"})
-	s := &server{t: t, x: &x{}, apps: clients.New(registry.Apps(), registry.Keys(), ring, xs)}
+	s := &server{t: t, x: &x{}, apps: clients.New(registry.Apps(), registry.Keys(), ring, xs, uses.New(store.Uses()))}
 	s.Service = sessions.New(sessions.Parts{
 		Clients: s.apps, Apps: registry.Apps(), Grants: s.x, Codes: store.Codes(), Sessions: store.Sessions(),
 		DPoP: jws.NewProofs(), Signer: jws.New(store.SigningKeys(), ring, issuer, time.Now), Keyring: ring, Quotas: store.Quota(), Issuer: issuer, Now: time.Now,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"net/netip"
 	"time"
 
 	"perch/domain/apikey"
@@ -24,8 +25,9 @@ type TokenRequest struct {
 	Redirect     string
 	Verifier     string
 	Refresh      secret.Text
-	Proof        string // the DPoP header, "" for none (RFC 9449)
-	URL          string // public, of the endpoint that was called
+	Proof        string     // the DPoP header, "" for none (RFC 9449)
+	URL          string     // public, of the endpoint that was called
+	From         netip.Addr // where it comes from
 }
 
 // Tokens is what a client application gets.
@@ -41,7 +43,7 @@ type Tokens struct {
 
 // Token answers the token endpoint. Its faults are named by OAuth's error codes.
 func (s *Service) Token(ctx context.Context, r TokenRequest) (Tokens, error) {
-	app, err := s.authenticate(ctx, r.ClientID, r.ClientSecret)
+	app, err := s.authenticate(ctx, r.ClientID, r.ClientSecret, r.From)
 	if err != nil {
 		return Tokens{}, err
 	}
@@ -62,8 +64,10 @@ func (s *Service) Token(ctx context.Context, r TokenRequest) (Tokens, error) {
 	return exchange(ctx, app, r, jkt)
 }
 
-func (s *Service) authenticate(ctx context.Context, id string, key secret.Text) (client.App, error) {
-	app, err := s.known(ctx, id)
+func (s *Service) authenticate(
+	ctx context.Context, id string, key secret.Text, from netip.Addr,
+) (client.App, error) {
+	app, err := s.known(ctx, id, from)
 	if fault.KindOf(err) == fault.Invalid {
 		return app, fault.New(fault.Unauthenticated, "no client application has this client_id; "+
 			"use its publishable key, which begins with pk_").Named("invalid-client").Because(err)
@@ -71,7 +75,7 @@ func (s *Service) authenticate(ctx context.Context, id string, key secret.Text) 
 	if err != nil || key.Empty() {
 		return app, err
 	}
-	owner, k, err := s.clients.Authenticate(ctx, key)
+	owner, k, err := s.clients.Authenticate(ctx, key, from)
 	if fault.KindOf(err) == fault.Unauthenticated || (err == nil && (owner.ID != app.ID || k.Kind != apikey.Secret)) {
 		return app, fault.New(fault.Unauthenticated, "the client secret is not a secret key of this client application").
 			Named("invalid-client").Because(err)

@@ -33,7 +33,7 @@ type Key struct {
 	Hint      string          // first and last characters, for people
 	Digest    string          // peppered HMAC of the key
 	Grants    []oauth.GrantID // those it acts for; empty: any of the application's
-	Actions   []string        // what it may do, see client.App; empty: all that the application may
+	Actions   []string        // what it may do, in the words of xapi.Covers; empty: all that the application may
 	Addresses []netip.Prefix  // where it may be used from; empty: anywhere
 	AppOnly   bool            // may perform actions with the X App's own bearer
 	Created   time.Time
@@ -91,6 +91,34 @@ func Read(list []string) []netip.Prefix {
 
 // ActsFor reports whether the key may act for the grant.
 func (k Key) ActsFor(g oauth.GrantID) bool { return len(k.Grants) == 0 || slices.Contains(k.Grants, g) }
+
+// From reports whether the key may be used from the address. One that is not
+// known is in no range.
+func (k Key) From(a netip.Addr) bool {
+	return len(k.Addresses) == 0 ||
+		slices.ContainsFunc(k.Addresses, func(p netip.Prefix) bool { return p.Contains(a.Unmap()) })
+}
+
+// Until returns the key as it ends at the time, or sooner if it did so anyway.
+func (k Key) Until(at time.Time) Key {
+	if k.Expires.IsZero() || at.Before(k.Expires) {
+		k.Expires = at
+	}
+	return k
+}
+
+// Next returns what follows the key: it may do the same, from the same places,
+// and lives as long as the key was meant to, counted from now.
+func (k Key) Next(now time.Time) Key {
+	next := Key{
+		App: k.App, Kind: k.Kind, Name: k.Name, Grants: slices.Clone(k.Grants), Actions: slices.Clone(k.Actions),
+		Addresses: slices.Clone(k.Addresses), AppOnly: k.AppOnly,
+	}
+	if !k.Expires.IsZero() {
+		next.Expires = now.Add(k.Expires.Sub(k.Created))
+	}
+	return next
+}
 
 // Good reports whether the key may be used at now.
 func (k Key) Good(now time.Time) bool {

@@ -33,7 +33,7 @@ type App struct {
 	Status       Status
 	Origins      []Origin // of browsers; exact
 	RedirectURIs []string // exact
-	Actions      []string // what it may do, see Permits
+	Actions      []string // what it may do, in the words of xapi.Covers
 	Scopes       []string // what it may ask of users at most
 	Cookies      bool     // its pages hold their session in a cookie instead of tokens
 	DPoP         bool     // its access tokens must be bound to a key (RFC 9449)
@@ -41,39 +41,8 @@ type App struct {
 	Version      int64 // set by the store
 }
 
-// Presets of App.Actions, next to tags ("tag:Posts") and operation IDs.
-const (
-	Everything = "everything"
-	Read       = "read"
-	Post       = "post"
-	Engage     = "engage"
-	Messages   = "messages"
-)
-
 // Permits reports whether the application may perform the action.
-func (a App) Permits(act xapi.Action) bool {
-	return slices.ContainsFunc(a.Actions, func(entry string) bool { return covers(entry, act) })
-}
-
-func covers(entry string, act xapi.Action) bool {
-	private := act.Tag == "Direct Messages" || act.Tag == "Chat"
-	switch entry {
-	case Everything:
-		return true
-	case Read:
-		return act.Method == "GET" && !private
-	case Post:
-		return act.Method != "GET" && (act.Tag == "Posts" || act.Tag == "Media")
-	case Engage:
-		return act.Method != "GET" && !private && act.Tag == "Users"
-	case Messages:
-		return private
-	}
-	if tag, ok := strings.CutPrefix(entry, "tag:"); ok {
-		return act.Tag == tag
-	}
-	return act.ID == entry
-}
+func (a App) Permits(act xapi.Action) bool { return xapi.Covers(a.Actions, act) }
 
 // Redirects reports whether uri is, byte for byte, one of the application's
 // redirect URIs (RFC 9700 section 2.1).
@@ -100,21 +69,5 @@ func (a App) Check() error {
 			return err
 		}
 	}
-	for _, entry := range a.Actions {
-		if !known(entry) {
-			return fault.New(fault.Invalid, "no action, tag or preset is called %q; "+
-				"use everything, read, post, engage, messages, tag:NAME or an operation ID of X", entry)
-		}
-	}
-	return nil
-}
-
-func known(entry string) bool {
-	if tag, ok := strings.CutPrefix(entry, "tag:"); ok {
-		return slices.Contains(xapi.Tags(), tag)
-	}
-	if _, ok := xapi.ByID(entry); ok {
-		return true
-	}
-	return slices.Contains([]string{Everything, Read, Post, Engage, Messages}, entry)
+	return xapi.CheckWords(a.Actions)
 }

@@ -17,6 +17,7 @@ import (
 	"perch/app/grants"
 	"perch/app/health"
 	"perch/app/sessions"
+	"perch/app/uses"
 	"perch/app/xapps"
 	"perch/cmd/internal/config"
 	"perch/domain/quota"
@@ -54,8 +55,8 @@ func newXApps(ctx context.Context, s Stores, ring ports.Keyring, cfg config.Conf
 	}), nil
 }
 
-func newClients(s Stores, ring ports.Keyring, x *xapps.Service) *clients.Service {
-	return clients.New(s.Registry.Apps(), s.Registry.Keys(), ring, x)
+func newClients(s Stores, ring ports.Keyring, x *xapps.Service, u *uses.Uses) *clients.Service {
+	return clients.New(s.Registry.Apps(), s.Registry.Keys(), ring, x, u)
 }
 
 // tokenRest is how long X's token endpoint is left alone between two tries while

@@ -34,25 +34,30 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		cleanup()
 		return nil, nil, err
 	}
-	clientsService := newClients(stores, keyring, service)
+	uses, cleanup2 := newUses(ctx, stores, log)
+	clientsService := newClients(stores, keyring, service, uses)
 	clock, err := newClock(ctx, stores, cfg)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	signer, err := newSigner(ctx, stores, keyring, clock, cfg)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	proofs := jws.NewProofs()
 	journal, err := openJournal(cfg)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	gateway, err := newGateway(cfg, v)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
@@ -71,16 +76,19 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		Sessions: sessionsService,
 		XApps:    service,
 		Health:   healthService,
+		Uses:     uses,
 	}
 	wiringDoors, err := newDoors(cfg, v, services, log)
 	if err != nil {
+		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	wiringTidier, cleanup2 := newTidier(ctx, stores, clock, log)
-	wiringKeeper, cleanup3 := newKeeper(ctx, grantsService, clock, log)
+	wiringTidier, cleanup3 := newTidier(ctx, stores, clock, log)
+	wiringKeeper, cleanup4 := newKeeper(ctx, grantsService, clock, log)
 	house := newHouse(wiringDoors, services, gateway, wiringTidier, wiringKeeper)
 	return house, func() {
+		cleanup4()
 		cleanup3()
 		cleanup2()
 		cleanup()

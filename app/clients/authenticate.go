@@ -1,0 +1,92 @@
+package clients
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"perch/domain/apikey"
+	"perch/domain/client"
+	"perch/domain/fault"
+	"perch/domain/oauth"
+	"perch/domain/secret"
+)
+
+// nobody is the ID of no application.
+const nobody client.AppID = "app_nobody"
+
+// Authenticate returns the active application and the good key that the text
+// stands for, if it may be used from the address. A wrong key is
+// fault.Unauthenticated, in one sentence for all reasons, and fault.Limited
+// where too many came from there; suspension and a wrong address are
+// fault.Forbidden.
+//
+// Whatever is wrong with a key, the store is asked for one key and for one
+// application, so that time does not tell which keys there are.
+func (s *Service) Authenticate(
+	ctx context.Context, text secret.Text, from netip.Addr,
+) (client.App, apikey.Key, error) {
+	digests, err := s.digests(ctx, text.Reveal())
+	if err != nil {
+		return client.App{}, apikey.Key{}, err
+	}
+	if err := s.wrongs.await(ctx, from, digests[0]); err != nil {
+		return client.App{}, apikey.Key{}, err
+	}
+	key, err := s.keys.ByDigest(ctx, digests)
+	if err != nil && !errors.Is(err, fault.NotFound) {
+		return client.App{}, apikey.Key{}, err
+	}
+	kind, _ := apikey.KindOf(text.Reveal())
+	right := err == nil && key.Kind == kind && key.Good(time.Now())
+	id := key.App
+	if !right {
+		id, _ = s.usual.Load().(client.AppID) // as warm as that of a right key
+	}
+	app, err := s.apps.Get(ctx, id)
+	switch {
+	case err != nil && !errors.Is(err, fault.NotFound):
+		return client.App{}, apikey.Key{}, err
+	case err != nil || !right:
+		return client.App{}, apikey.Key{}, s.wrong(from, digests[0])
+	case app.Status != client.Active:
+		return client.App{}, apikey.Key{}, fault.New(fault.Forbidden,
+			"this client application is suspended; ask the operator of this Perch").Named("app-suspended")
+	case !key.From(from):
+		return client.App{}, apikey.Key{}, fault.New(fault.Forbidden, "this key may not be used from this address; "+
+			"call from one it is for, or ask the operator of this Perch to add this one").Named("key-address-not-allowed")
+	}
+	if s.usual.Load() != app.ID {
+		s.usual.Store(app.ID)
+	}
+	s.wrongs.good(digests[0])
+	s.uses.Mark(string(key.ID))
+	return app, key, nil
+}
+
+// wrong counts a wrong key and says that it is one.
+func (s *Service) wrong(from netip.Addr, digest string) error {
+	if wait := s.wrongs.wrong(from, digest); wait > 0 {
+		return fault.New(fault.Limited, "the API key is unknown, expired or revoked, as others that came from this "+
+			"address lately; check it before trying again. Right keys are let in meanwhile").
+			Named("too-many-wrong-keys").After(wait)
+	}
+	return fault.New(fault.Unauthenticated, "the API key is unknown, expired or revoked; "+
+		"check it, or ask the operator of this Perch for a new one").Named("bad-api-key")
+}
+
+// digestLabel keeps digests of API keys apart from those of other secrets.
+const digestLabel = "apikey"
+
+// maxKey bounds what is hashed with the pepper: our own keys are 29 bytes long.
+const maxKey = 100
+
+// digests are those of a key with the text. A text that is longer than any key
+// counts by its hash, and takes the same way.
+func (s *Service) digests(ctx context.Context, text string) ([]string, error) {
+	if len(text) > maxKey {
+		text = "long:" + oauth.Digest(text)
+	}
+	return s.ring.Digests(ctx, secret.New(text), digestLabel)
+}
