@@ -68,8 +68,8 @@ func (s *Service) Authenticate(
 // wrong counts a wrong key and says that it is one.
 func (s *Service) wrong(from netip.Addr, digest string) error {
 	if wait := s.wrongs.wrong(from, digest); wait > 0 {
-		return fault.New(fault.Limited, "the API key is unknown, expired or revoked, as others that came from this "+
-			"address lately; check it before trying again. Right keys are let in meanwhile").
+		return fault.New(fault.Limited, "the API key is unknown, expired or revoked, and so were others from this "+
+			"address lately; check it before trying again (right keys are let in meanwhile)").
 			Named("too-many-wrong-keys").After(wait)
 	}
 	return fault.New(fault.Unauthenticated, "the API key is unknown, expired or revoked; "+

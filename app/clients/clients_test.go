@@ -96,7 +96,7 @@ func TestWhatIsNoGoodKey(t *testing.T) {
 			"the other kind": "pk_" + good.Reveal()[3:], "SQL": "sk_' OR 1=1--", "a NUL": "sk_\x00", "not UTF-8": "sk_\xff",
 			"a megabyte": "sk_" + strings.Repeat("A", 1<<20),
 		} {
-			if _, _, err := h.Authenticate(t.Context(), secret.New(text), netip.Addr{}); fault.SlugOf(err) != "bad-api-key" {
+			if _, _, err := h.Authenticate(t.Context(), secret.New(text), someAddress()); fault.SlugOf(err) != "bad-api-key" {
 				t.Errorf("%s: %v", name, err)
 			}
 		}

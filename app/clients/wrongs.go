@@ -46,7 +46,7 @@ func newWrongs() *wrongs {
 }
 
 // over is how long it takes until the address has wrong keys free again.
-func (t tally) over(now time.Time) time.Duration { return t.until.Sub(now) - freely*forgiven }
+func (t tally) over(now time.Time) time.Duration { return t.until.Add(-freely * forgiven).Sub(now) }
 
 // await waits for the turn of whoever sends the key with the digest, if they
 // have to. It ends early only with the context.
