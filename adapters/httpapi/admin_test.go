@@ -29,7 +29,7 @@ func set(list string) map[string]bool {
 
 const (
 	appFields   = "id name x_app status origins redirect_uris actions scopes dpop created_at"
-	keyFields   = "id app_id kind hint app_only created_at expires_at revoked_at"
+	keyFields   = "id app_id kind name hint grants actions addresses app_only created_at expires_at revoked_at last_used_at"
 	xappFields  = "id name client_id has_client_secret has_bearer has_api_key created_at from"
 	grantFields = "id app_id x_app user scopes state expires_at created_at updated_at"
 )
@@ -103,41 +103,6 @@ func TestPages(t *testing.T) {
 	for _, query := range []string{"limit=0", "limit=201", "limit=x", "limit=-1", "limit=1&limit=2", "sort=x", "after=%zz"} {
 		if a := h.operator("GET", "/admin/v1/apps?"+query, ""); a.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: %d", query, a.StatusCode)
-		}
-	}
-}
-
-func TestKeys(t *testing.T) {
-	h := build(t, plan{})
-	path := "/admin/v1/apps/" + string(h.app.ID) + "/keys"
-	a := h.operator("POST", path, `{"kind":"secret","app_only":true,"expires_at":"2099-01-02T03:04:05Z"}`)
-	m := a.json(t)
-	if diff := cmp.Diff(set(keyFields+" key"), names(m)); a.StatusCode != http.StatusCreated || diff != "" {
-		t.Fatalf("%d %s", a.StatusCode, diff)
-	}
-	if !strings.HasPrefix(m["key"].(string), "sk_") || m["expires_at"] != "2099-01-02T03:04:05Z" {
-		t.Errorf("%s", a.body)
-	}
-	list := h.operator("GET", path, "")
-	if strings.Contains(list.body, m["key"].(string)) || strings.Contains(list.body, "igest") ||
-		len(list.json(t)["data"].([]any)) != 4 {
-		t.Errorf("list: %s", list.body)
-	}
-	use := func() int {
-		return ask(t, "GET", h.public+"/v1/grants", "", "Authorization: Bearer "+m["key"].(string)).StatusCode
-	}
-	if got := use(); got != http.StatusOK {
-		t.Errorf("the new key: %d", got)
-	}
-	if a := h.operator("DELETE", "/admin/v1/keys/"+m["id"].(string), ""); a.StatusCode != http.StatusNoContent || a.body != "" {
-		t.Errorf("DELETE: %d %s", a.StatusCode, a.body)
-	}
-	if got := use(); got != http.StatusUnauthorized {
-		t.Errorf("the revoked key: %d", got)
-	}
-	for _, body := range []string{`{"kind":"admin"}`, `{"kind":"secret","grant_id":"nope"}`, `{"kind":"publishable","app_only":true}`} {
-		if a := h.operator("POST", path, body); a.StatusCode/100 != 4 {
-			t.Errorf("%s: %d", body, a.StatusCode)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package access_test
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"perch/app/access"
@@ -25,6 +26,8 @@ func (registry) Authenticate(_ context.Context, key secret.Text, _ netip.Addr) (
 		return app, apikey.Key{ID: "key_free", Kind: apikey.Secret, AppOnly: true}, nil
 	case "sk_bound":
 		return app, apikey.Key{ID: "key_bound", Kind: apikey.Secret, Grants: []oauth.GrantID{"g1"}}, nil
+	case "sk_two":
+		return app, apikey.Key{ID: "key_two", Kind: apikey.Secret, Grants: []oauth.GrantID{"g1", "g2"}, Actions: []string{"read"}}, nil
 	case "sk_down":
 		return client.App{}, apikey.Key{}, fault.New(fault.Unavailable, "the store is down")
 	}
@@ -61,6 +64,9 @@ func TestEnter(t *testing.T) {
 		"a bound key":                      {bearer: "sk_bound", as: "g1"},
 		"a bound key names its grant":      {bearer: "sk_bound", grant: "g1", as: "g1"},
 		"a bound key names another":        {bearer: "sk_bound", grant: "g2", kind: fault.Forbidden, slug: "bound-key"},
+		"a key of two grants":              {bearer: "sk_two"},
+		"a key of two names one":           {bearer: "sk_two", grant: "g2", as: "g2"},
+		"a key of two names a third":       {bearer: "sk_two", grant: "g3", kind: fault.Forbidden, slug: "bound-key"},
 		"a session":                        {bearer: "session", as: "g1"},
 		"a session from its page":          {bearer: "session", origin: home, browser: true, as: "g1"},
 		"a session from another page":      {bearer: "session", origin: away, browser: true, kind: fault.Forbidden, slug: "origin-not-allowed"},
@@ -82,6 +88,38 @@ func TestEnter(t *testing.T) {
 		}
 		if session := v.bearer == "session"; (c.Session != "") != session || (c.Scopes != "") != session || c.AppOnly != (v.bearer == "sk_free") {
 			t.Errorf("%s: %+v", name, c)
+		}
+	}
+}
+
+func TestACallerActsForWhatItIsBoundTo(t *testing.T) {
+	for name, c := range map[string]struct {
+		caller access.Caller
+		acts   string
+	}{
+		"a free key":                   {access.Caller{}, "g1 g2 g3"},
+		"a free key that names one":    {access.Caller{Grant: "g2"}, "g2"},
+		"a key of two":                 {access.Caller{Grants: []oauth.GrantID{"g1", "g2"}}, "g1 g2"},
+		"a key of two that names one":  {access.Caller{Grants: []oauth.GrantID{"g1", "g2"}, Grant: "g1"}, "g1"},
+		"a key of two, named to third": {access.Caller{Grants: []oauth.GrantID{"g1", "g2"}, Grant: "g3"}, ""},
+	} {
+		var acts []string
+		for _, id := range []oauth.GrantID{"g1", "g2", "g3"} {
+			if c.caller.ActsFor(id) {
+				acts = append(acts, string(id))
+			}
+		}
+		if got := strings.Join(acts, " "); got != c.acts {
+			t.Errorf("%s acts for %q", name, got)
+		}
+	}
+	for name, ok := range map[string]bool{"": true, "everything": true, "read": false, "tag:Posts": false} {
+		var c access.Caller
+		if name != "" {
+			c.Actions = []string{name}
+		}
+		if err := c.MayRevoke(); (err == nil) != ok {
+			t.Errorf("a key for %q ends grants: %v", name, err)
 		}
 	}
 }

@@ -167,12 +167,14 @@ func TestWhatIsNotPermittedNeverReachesX(t *testing.T) {
 		kind  fault.Kind
 		slug  string
 	}{
-		"an action the application may not": {"getUsersMe", func(r *actions.Request) { r.App.Actions = []string{"createPosts"} }, fault.Forbidden, "action-not-allowed"},
-		"a scope the user did not grant":    {"createPosts", func(*actions.Request) {}, fault.Forbidden, "insufficient-scope"},
-		"a scope the session does not have": {"getUsersMe", func(r *actions.Request) { r.Scopes = "tweet.read" }, fault.Forbidden, "insufficient-scope"},
-		"another application's grant":       {"getUsersMe", func(r *actions.Request) { r.App.ID = "app_2" }, fault.NotFound, "no-such-grant"},
-		"no grant":                          {"getUsersMe", func(r *actions.Request) { r.Grant = "" }, fault.Invalid, "no-grant"},
-		"app-only without permission":       {"getUsage", func(*actions.Request) {}, fault.Forbidden, "app-only"},
+		"an action the application may not":                 {"getUsersMe", func(r *actions.Request) { r.App.Actions = []string{"createPosts"} }, fault.Forbidden, "action-not-allowed"},
+		"an action its key is not for":                      {"getUsersMe", func(r *actions.Request) { r.Actions = []string{"post", "tag:Lists"} }, fault.Forbidden, "key-action-not-allowed"},
+		"an action its key is for, and its application not": {"getUsersMe", func(r *actions.Request) { r.App.Actions, r.Actions = []string{"post"}, []string{"everything"} }, fault.Forbidden, "action-not-allowed"},
+		"a scope the user did not grant":                    {"createPosts", func(*actions.Request) {}, fault.Forbidden, "insufficient-scope"},
+		"a scope the session does not have":                 {"getUsersMe", func(r *actions.Request) { r.Scopes = "tweet.read" }, fault.Forbidden, "insufficient-scope"},
+		"another application's grant":                       {"getUsersMe", func(r *actions.Request) { r.App.ID = "app_2" }, fault.NotFound, "no-such-grant"},
+		"no grant":                                          {"getUsersMe", func(r *actions.Request) { r.Grant = "" }, fault.Invalid, "no-grant"},
+		"app-only without permission":                       {"getUsage", func(*actions.Request) {}, fault.Forbidden, "app-only"},
 	} {
 		r := h.request(v.id, "")
 		v.spoil(&r)

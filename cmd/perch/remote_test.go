@@ -63,6 +63,7 @@ func (d *desk) environ() []string {
 const (
 	app1   = `{"id":"app_1","name":"One\u001b[31m","x_app":"default","status":"active","origins":["https://a.example"],"redirect_uris":["https://a.example/cb"],"actions":["everything"],"scopes":["tweet.read"],"created_at":"2026-01-02T03:04:05Z"}`
 	key1   = `{"id":"key_1","app_id":"app_1","kind":"secret","hint":"sk_ABC…WXYZ","app_only":true,"created_at":"2026-01-02T03:04:05Z","expires_at":null,"revoked_at":null,"key":"sk_SHOWNONCE"}`
+	key2   = `{"id":"key_2","app_id":"app_1","kind":"secret","name":"CI","hint":"sk_DEF…WXYZ","grants":["g1","g2"],"actions":["read","tag:Posts"],"addresses":["192.0.2.0/24"],"app_only":false,"created_at":"2026-01-02T03:04:05Z","expires_at":null,"revoked_at":null,"last_used_at":"2026-03-04T05:06:07Z"}`
 	xapp1  = `{"id":"x1","name":"Mine","client_id":"cid","has_client_secret":true,"has_bearer":false,"has_api_key":false,"created_at":null,"from":"store"}`
 	grant1 = `{"id":"grant_1","app_id":"app_1","x_app":"default","user":{"id":"42","username":"ada","name":"Ada"},"scopes":["tweet.read"],"state":"active","expires_at":"2026-01-02T05:04:05Z","created_at":"2026-01-02T03:04:05Z"}`
 )
@@ -90,10 +91,18 @@ func TestVerbsSpeakTheOperatorsAPI(t *testing.T) {
 		{"apps change app_1 --status=suspended --origin=", "",
 			`PATCH /admin/v1/apps/app_1 {"origins":[],"status":"suspended"}`, app1, []string{"app_1"}},
 		{"keys add --app=app_1 --app-only --grant=grant_1", "",
-			`POST /admin/v1/apps/app_1/keys {"app_only":true,"grant_id":"grant_1","kind":"secret"}`, key1,
+			`POST /admin/v1/apps/app_1/keys {"app_only":true,"grants":["grant_1"],"kind":"secret"}`, key1,
 			[]string{"sk_SHOWNONCE", "cannot be shown again", "any grant, app-only"}},
-		{"keys list --app=app_1", "", "GET /admin/v1/apps/app_1/keys?limit=200", `{"data":[` + key1 + `]}`,
-			[]string{"sk_ABC…WXYZ", "good"}},
+		{"keys add --app=app_1 --name=CI --grant=g1 --grant=g2 --action=read,tag:Posts --address=192.0.2.0/24", "",
+			`POST /admin/v1/apps/app_1/keys {"actions":["read","tag:Posts"],"addresses":["192.0.2.0/24"],"grants":["g1","g2"],` +
+				`"kind":"secret","name":"CI"}`, key2, []string{"g1 g2, to read tag:Posts, from 192.0.2.0/24", "CI"}},
+		{"keys list --app=app_1", "", "GET /admin/v1/apps/app_1/keys?limit=200", `{"data":[` + key1 + `,` + key2 + `]}`,
+			[]string{"sk_ABC…WXYZ", "good", "LAST USED", "2026-03-04 05:06 UTC"}},
+		{"keys change key_1 --name= --grant= --action=post --expires=never", "",
+			`PATCH /admin/v1/keys/key_1 {"actions":["post"],"expires_at":null,"grants":[],"name":""}`, key2, []string{"CI"}},
+		{"keys change key_1 --address=", "", `PATCH /admin/v1/keys/key_1 {"addresses":[]}`, key2, nil},
+		{"keys rotate key_1", "", `POST /admin/v1/keys/key_1/rotate {"overlap":"24h0m0s"}`, key1, []string{"sk_SHOWNONCE", "cannot be shown again"}},
+		{"keys rotate key_1 --overlap=0s --json", "", `POST /admin/v1/keys/key_1/rotate {"overlap":"0s"}`, key1, []string{`"key": "sk_SHOWNONCE"`}},
 		{"keys revoke key_1", "", "DELETE /admin/v1/keys/key_1", "", []string{"revoked key_1"}},
 		{"xapps list", "", "GET /admin/v1/xapps?limit=200", `{"data":[` + xapp1 + `]}`, []string{"Mine", "cid", "yes"}},
 		{"xapps add Mine --client-id=cid --client-secret-file=- --api-key=k --api-secret-file=" + secretFile, "typed\n",
