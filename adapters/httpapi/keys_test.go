@@ -69,7 +69,7 @@ func (h *house) adopt(user string) string {
 		`{"app_id":%q,"user_id":%q,"access_token":"a","scope":"users.read tweet.read tweet.write"}`, h.app.ID, user)).json(h.t)["id"].(string)
 }
 
-func bearer(key string) string { return "Authorization: Bearer " + key }
+func bearing(key string) string { return "Authorization: Bearer " + key }
 
 func TestAKeyIsMadeWithWhatNarrowsIt(t *testing.T) {
 	h := build(t, plan{})
@@ -120,7 +120,7 @@ func TestAKeyIsChangedWhereItMayBe(t *testing.T) {
 		m["expires_at"] != "2099-01-02T03:04:05Z" || fmt.Sprint(m["actions"], m["addresses"]) != "[read] [127.0.0.0/8]" {
 		t.Fatalf("%d %s %s", a.StatusCode, a.body, diff)
 	}
-	if a := ask(t, "GET", h.public+"/2/users/me", "", bearer(key)); a.StatusCode != http.StatusOK {
+	if a := ask(t, "GET", h.public+"/2/users/me", "", bearing(key)); a.StatusCode != http.StatusOK {
 		t.Errorf("within its bounds: %d %s", a.StatusCode, a.body)
 	}
 	before := h.operator("PATCH", path, `{}`).body
@@ -155,7 +155,7 @@ func TestAKeyIsChangedWhereItMayBe(t *testing.T) {
 func TestAKeyIsRotated(t *testing.T) {
 	h := build(t, plan{})
 	id, key := h.make(fmt.Sprintf(`{"kind":"secret","name":"CI","grants":[%q],"actions":["read"]}`, h.grant))
-	works := func(key string) int { return ask(t, "GET", h.public+"/2/users/me", "", bearer(key)).StatusCode }
+	works := func(key string) int { return ask(t, "GET", h.public+"/2/users/me", "", bearing(key)).StatusCode }
 	ends := func(id string) time.Duration {
 		for _, one := range h.operator("GET", "/admin/v1/apps/"+string(h.app.ID)+"/keys", "").json(t)["data"].([]any) {
 			if k := one.(map[string]any); k["id"] == id && k["expires_at"] != nil {
@@ -166,7 +166,7 @@ func TestAKeyIsRotated(t *testing.T) {
 		}
 		return 0
 	}
-	a := ask(t, "POST", h.admin+"/admin/v1/keys/"+id+"/rotate", "", bearer(adminToken))
+	a := ask(t, "POST", h.admin+"/admin/v1/keys/"+id+"/rotate", "", bearing(adminToken))
 	m := a.json(t)
 	if diff := cmp.Diff(set(keyFields+" grant_id key"), names(m)); a.StatusCode != http.StatusCreated || diff != "" || m["id"] == id ||
 		m["name"] != "CI" || fmt.Sprint(m["actions"]) != "[read]" || m["expires_at"] != nil {
@@ -214,7 +214,7 @@ func TestListsTellWhenAKeyWasLastUsed(t *testing.T) {
 	if got := used(); got != nil {
 		t.Errorf("before its first use: %v", got)
 	}
-	ask(t, "GET", h.public+"/v1/grants", "", bearer(key))
+	ask(t, "GET", h.public+"/v1/grants", "", bearing(key))
 	if got, ok := used().(string); !ok {
 		t.Errorf("after its first use: %v", got)
 	}
@@ -259,7 +259,7 @@ func TestAKeyDoesWhatItIsForAndNothingElse(t *testing.T) {
 		"an unknown grant":              {two, "GET", "/2/users/me", "", "grant_nope", 403, "bound-key"},
 		"one grant and another is read": {here, "GET", "/v1/grants/" + other, "", "", 404, "no-such-grant"},
 	} {
-		headers := []string{bearer(c.key), "Content-Type: application/json"}
+		headers := []string{bearing(c.key), "Content-Type: application/json"}
 		if c.grant != "" {
 			headers = append(headers, "Perch-Grant: "+c.grant)
 		}
@@ -270,15 +270,15 @@ func TestAKeyDoesWhatItIsForAndNothingElse(t *testing.T) {
 			t.Errorf("%s: %s", name, a.body)
 		}
 	}
-	if ids := data(t, ask(t, "GET", h.public+"/v1/grants", "", bearer(two))); len(ids) != 2 || ids[0] == third || ids[1] == third {
+	if ids := data(t, ask(t, "GET", h.public+"/v1/grants", "", bearing(two))); len(ids) != 2 || ids[0] == third || ids[1] == third {
 		t.Errorf("a key of two grants sees %v", ids)
 	}
-	first := ask(t, "GET", h.public+"/v1/grants?limit=1", "", bearer(two)).json(t)
-	rest := data(t, ask(t, "GET", h.public+"/v1/grants?limit=1&after="+first["next"].(string), "", bearer(two)))
+	first := ask(t, "GET", h.public+"/v1/grants?limit=1", "", bearing(two)).json(t)
+	rest := data(t, ask(t, "GET", h.public+"/v1/grants?limit=1&after="+first["next"].(string), "", bearing(two)))
 	if len(rest) != 1 {
 		t.Errorf("the second page: %v", rest)
 	}
-	if a := ask(t, "DELETE", h.public+"/v1/grants/"+other, "", bearer(two)); a.StatusCode/100 == 4 {
+	if a := ask(t, "DELETE", h.public+"/v1/grants/"+other, "", bearing(two)); a.StatusCode/100 == 4 {
 		t.Errorf("a key of two grants ends one: %d %s", a.StatusCode, a.body)
 	}
 }
@@ -288,7 +288,7 @@ func TestAKeyIsNoWiderThanItsApplication(t *testing.T) {
 	h := build(t, plan{})
 	_, key := h.make(fmt.Sprintf(`{"kind":"secret","grants":[%q],"actions":["everything"]}`, h.grant))
 	h.operator("PATCH", "/admin/v1/apps/"+string(h.app.ID), `{"actions":["post"]}`)
-	if a := ask(t, "GET", h.public+"/2/users/me", "", bearer(key)); a.StatusCode != http.StatusForbidden || a.json(t)["type"] != typePrefix+"action-not-allowed" {
+	if a := ask(t, "GET", h.public+"/2/users/me", "", bearing(key)); a.StatusCode != http.StatusForbidden || a.json(t)["type"] != typePrefix+"action-not-allowed" {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
 }
@@ -303,7 +303,7 @@ func TestAKeyChangesNothingOfItself(t *testing.T) {
 	for _, member := range []string{`"role":"owner"`, `"scopes":["everything"]`, `"actions":[]`, `"tenant":"x"`, `"budget":1`} {
 		for _, path := range []string{"/admin/v1/keys/" + id, "/v1/keys/" + id, "/v1/keys/me", "/v1/key"} {
 			for _, method := range []string{"PATCH", "PUT", "POST"} {
-				if a := ask(t, method, h.public+path, "{"+member+"}", bearer(key), "Content-Type: application/json"); a.StatusCode != http.StatusNotFound {
+				if a := ask(t, method, h.public+path, "{"+member+"}", bearing(key), "Content-Type: application/json"); a.StatusCode != http.StatusNotFound {
 					t.Errorf("%s %s on the public listener: %d", method, path, a.StatusCode)
 				}
 			}
@@ -315,7 +315,7 @@ func TestAKeyChangesNothingOfItself(t *testing.T) {
 			"POST /admin/v1/apps/" + string(h.app.ID) + "/keys", "GET /admin/v1/apps/" + string(h.app.ID) + "/keys",
 		} {
 			method, path, _ := strings.Cut(call, " ")
-			if a := ask(t, method, h.admin+path, "", bearer(credential)); a.StatusCode != http.StatusUnauthorized {
+			if a := ask(t, method, h.admin+path, "", bearing(credential)); a.StatusCode != http.StatusUnauthorized {
 				t.Errorf("%s with a client's credential: %d", call, a.StatusCode)
 			}
 		}
@@ -349,7 +349,7 @@ func TestWhatIsKeptOfAKeyIsNoKey(t *testing.T) {
 		}
 	}
 	for _, kept := range []string{k.Digest, "sk_" + k.Digest, k.Hint, string(k.ID)} {
-		if a := ask(t, "GET", h.public+"/v1/grants", "", bearer(strings.ReplaceAll(kept, "…", "."))); a.StatusCode != http.StatusUnauthorized {
+		if a := ask(t, "GET", h.public+"/v1/grants", "", bearing(strings.ReplaceAll(kept, "…", "."))); a.StatusCode != http.StatusUnauthorized {
 			t.Errorf("what is kept of a key is taken for one: %d", a.StatusCode)
 		}
 	}
@@ -362,7 +362,7 @@ func TestWrongKeysAreAnsweredWhenToComeBack(t *testing.T) {
 		wrong := fmt.Sprintf("_WRONGWRONGWRONGWRONGWRO%03d", i)
 		switch i % 3 {
 		case 0:
-			return ask(t, "GET", h.public+"/2/users/me", "", bearer("sk"+wrong))
+			return ask(t, "GET", h.public+"/2/users/me", "", bearing("sk"+wrong))
 		case 1:
 			return ask(t, "POST", h.public+"/oauth/token", "client_id=pk"+wrong+"&grant_type=refresh_token&refresh_token=x",
 				"Content-Type: application/x-www-form-urlencoded")
@@ -383,7 +383,7 @@ func TestWrongKeysAreAnsweredWhenToComeBack(t *testing.T) {
 		}
 	}
 	for name, key := range map[string]string{"that never came before": h.sk, "that comes again": h.sk, "of another kind": h.appOnly} {
-		if a := ask(t, "GET", h.public+"/v1/grants", "", bearer(key)); a.StatusCode != http.StatusOK {
+		if a := ask(t, "GET", h.public+"/v1/grants", "", bearing(key)); a.StatusCode != http.StatusOK {
 			t.Errorf("a right key %s: %d %s", name, a.StatusCode, a.body)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -268,7 +269,7 @@ func (h *neighbourhood) attempt(t *testing.T, b bearer) int {
 	asked := h.x.take()
 	switch {
 	case a.StatusCode == http.StatusServiceUnavailable:
-	case b.as == "" && (a.StatusCode == http.StatusUnauthorized || a.StatusCode == http.StatusForbidden):
+	case b.as == "" && slices.Contains([]int{401, 403, 429}, a.StatusCode): // 429: the address sent many wrong ones
 	case b.as != "" && a.StatusCode == http.StatusOK:
 	default:
 		t.Fatalf("%s gets %d: %s", b.what, a.StatusCode, a.body)
