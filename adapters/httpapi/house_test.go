@@ -191,7 +191,7 @@ func furnish(p plan, x ports.TwitterGateway, issuer string) Services {
 		Quotas: p.quotas, Issuer: issuer, Now: time.Now,
 	})
 	return Services{
-		Gate: access.New(cs, ss), Actions: actions.New(gs, xs, p.quotas, p.limit, x, silence{}),
+		Gate: access.New(cs, ss), Actions: actions.New(gs, ss, xs, p.quotas, p.limit, x, silence{}),
 		Clients: cs, Grants: gs, Sessions: ss, XApps: xs, Health: health.New(p.parts...), Uses: us,
 	}
 }

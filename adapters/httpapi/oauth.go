@@ -74,6 +74,27 @@ func (s *Server) authorize(r *request) error {
 	if err != nil {
 		return err
 	}
+	return s.toX(r, to)
+}
+
+// extend begins to ask for more of what a user has allowed: a link that a
+// refused request was given is opened.
+func (s *Server) extend(r *request) error {
+	q, err := once(r.query)
+	if err != nil {
+		return err
+	}
+	to, err := s.services.Sessions.Extend(r.ctx, sessions.ExtendRequest{
+		Ticket: q.Get("ticket"), Redirect: q.Get("redirect_uri"), State: q.Get("state"),
+	})
+	if err != nil {
+		return err
+	}
+	return s.toX(r, to)
+}
+
+// toX binds the browser to the sign-in that has begun, and sends it to X.
+func (s *Server) toX(r *request, to sessions.Redirect) error {
 	u, err := url.Parse(to.URL)
 	if err != nil {
 		return err
@@ -100,6 +121,9 @@ func (s *Server) callback(r *request) error {
 	})
 	if err != nil {
 		return err
+	}
+	if to.URL == "" {
+		return s.donePage(r)
 	}
 	r.redirect(to.URL)
 	return nil

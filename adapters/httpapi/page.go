@@ -13,8 +13,8 @@ const pageStyle = `body{font:1.1rem/1.5 system-ui,sans-serif;max-width:36rem;mar
 	`color:#1b1f24;background:#fff}h1{font-size:1.5rem}code{font-size:.9rem;color:#57606a}` +
 	`@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}code{color:#9198a1}}`
 
-// pageText is what people see when a sign-in cannot go on and there is no
-// application they could be sent back to.
+// pageText is what people see when a sign-in ends and there is no application
+// they could be sent back to, or something they should read first.
 const pageText = `<!doctype html>
 <html lang="en">
 <head>
@@ -26,30 +26,48 @@ const pageText = `<!doctype html>
 </head>
 <body>
 <main>
-<h1>The sign-in did not work</h1>
-<p role="alert">{{.Detail}}</p>
-<p>If it happens again, give this to whoever runs the application: <code>{{.Problem}} {{.Instance}}</code></p>
-</main>
+<h1>{{.Heading}}</h1>
+<p role="{{if .Problem}}alert{{else}}status{{end}}">{{.Detail}}</p>
+{{if .Back}}<p><a href="{{.Back}}">Back to the application</a></p>
+{{end}}{{if .Problem}}<p>If it happens again, give this to whoever runs the application: <code>{{.Problem}} {{.Instance}}</code></p>
+{{end}}</main>
 </body>
 </html>
 `
 
-type pageView struct{ Title, Detail, Problem, Instance string }
+// A pageView is what a page says. Without a problem all is well.
+type pageView struct{ Title, Heading, Detail, Back, Problem, Instance string }
 
-// refusePage answers people with the problem as a page.
-func (s *Server) refusePage(r *request, p problem) {
-	var b strings.Builder
+// donePage tells people that they are done.
+func (s *Server) donePage(r *request) error {
+	return s.show(r, pageView{
+		Title: "Done", Heading: "Done", Detail: "The application may do now what you have allowed. " +
+			"You can close this window and go back to it.",
+	})
+}
+
+// refusePage answers people with the problem as a page. back is where the
+// application waits to be told, if it does.
+func (s *Server) refusePage(r *request, p problem, back string) {
 	detail := p.detail()
 	if !strings.HasSuffix(detail, ".") {
 		detail += "."
 	}
-	if err := s.page.Execute(&b, pageView{p.title, detail, p.slug, r.id}); err != nil {
+	err := s.show(r, pageView{p.title, "The sign-in did not work", detail, back, p.slug, r.id})
+	if err != nil {
 		r.json(problemJSON, p.members(r.id))
-		return
+	}
+}
+
+func (s *Server) show(r *request, v pageView) error {
+	var b strings.Builder
+	if err := s.page.Execute(&b, v); err != nil {
+		return err
 	}
 	sum := sha256.Sum256([]byte(pageStyle))
 	r.c.Set(fiber.HeaderContentSecurityPolicy, "default-src 'none'; base-uri 'none'; form-action 'none'; "+
 		"frame-ancestors 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
 	r.c.Set(fiber.HeaderContentType, "text/html; charset=utf-8")
 	r.c.Response().SetBodyString(b.String())
+	return nil
 }

@@ -137,16 +137,20 @@ func (s *Server) refuse(r *request, err error) {
 	s.logProblem(r, p, err)
 	s.headers(r, p)
 	r.c.Status(p.status)
+	var back string
 	refusal, redirected := errors.AsType[*sessions.Refusal](err)
+	if redirected {
+		back = refusal.URL
+	}
 	switch {
-	case redirected:
+	case redirected && !refusal.Page:
 		r.c.Status(http.StatusFound)
 		r.c.Set(fiber.HeaderLocation, refusal.URL)
 		r.json(problemJSON, p.members(r.id))
 	case r.route != nil && r.route.speaks == oauthErrors:
 		s.refuseOAuth(r, p, err)
 	case r.route != nil && r.route.speaks == pages && r.wants("text/html"):
-		s.refusePage(r, p)
+		s.refusePage(r, p, back)
 	default:
 		r.json(problemJSON, p.members(r.id))
 	}

@@ -62,6 +62,7 @@ func (s *Server) publicRoutes() []route {
 		{get, "/oauth/authorize", guardAnyone, shareNobody, noLimit, pages, (*Server).authorize},
 		{get, "/i/oauth2/authorize", guardAnyone, shareNobody, noLimit, pages, (*Server).authorize},
 		{get, "/oauth/callback", guardAnyone, shareNobody, noLimit, pages, (*Server).callback},
+		{get, "/oauth/extend", guardAnyone, shareNobody, noLimit, pages, (*Server).extend},
 		{post, "/oauth/token", guardClient, shareListed, tokenLimit, oauthErrors, (*Server).token},
 		{post, "/2/oauth2/token", guardClient, shareListed, tokenLimit, oauthErrors, (*Server).token},
 		{post, "/oauth/revoke", guardClient, shareListed, tokenLimit, oauthErrors, (*Server).revokeToken},

@@ -23,6 +23,7 @@ import (
 	"perch/domain/oauth"
 	"perch/domain/quota"
 	"perch/domain/secret"
+	"perch/domain/session"
 	"perch/domain/xapi"
 	"perch/domain/xapp"
 	"perch/ports"
@@ -38,6 +39,7 @@ type house struct {
 	events []audit.Event
 	vault  ports.TokenVault
 	grants *grants.Service
+	asked  oauth.Extension // of the user, last
 }
 
 func (h *house) Observe(_ context.Context, e audit.Event) { h.events = append(h.events, e) }
@@ -76,9 +78,18 @@ func newHouse(t *testing.T, limit quota.Limit) *house {
 		Journal: memory.NewJournal(), Breaker: xhttp.NewBreakers(time.Second, h), Clock: clock.New(store, time.Now),
 		Sessions: store.Sessions(), Observer: h, Callback: "http://127.0.0.1/oauth/callback",
 	})
-	h.Service = actions.New(h.grants, xs, store.Quota(), limit, gateway, h)
+	h.Service = actions.New(h.grants, h, xs, store.Quota(), limit, gateway, h)
 	h.grant = h.connect(oauth.Everything)
 	return h
+}
+
+// StepUp gives a link for everything but private messages.
+func (h *house) StepUp(_ context.Context, app client.App, e oauth.Extension) (string, error) {
+	h.asked = e
+	if app.ID != h.app.ID || e.Scopes.Has("dm.read") {
+		return "", nil
+	}
+	return "https://perch.example/oauth/extend?ticket=t", nil
 }
 
 func (h *house) connect(scopes oauth.Scopes) oauth.Grant {
@@ -188,6 +199,39 @@ func TestWhatIsNotPermittedNeverReachesX(t *testing.T) {
 	}
 	if after := len(h.x.Ledger()); after != before {
 		t.Errorf("X was asked: %+v", h.x.Ledger()[before:])
+	}
+}
+
+func TestWhoLacksAScopeIsToldHowToAsk(t *testing.T) {
+	h := newHouse(t, quota.Limit{})
+	h.grant = h.connect("tweet.read users.read like.read")
+	for name, v := range map[string]struct {
+		id      string
+		session session.ID
+		scopes  oauth.Scopes
+		missing oauth.Scopes
+		link    bool
+	}{
+		"a server":                       {"createPosts", "", "", "tweet.write", true},
+		"a browser":                      {"createPosts", "ses_1", "tweet.read users.read", "tweet.write", true},
+		"a session narrower than it":     {"getUsersLikedPosts", "ses_1", "tweet.read users.read", "like.read", true},
+		"an application that may not so": {"getChatConversations", "ses_1", "tweet.read users.read", "dm.read", false},
+	} {
+		r := h.request(v.id, "")
+		r.Session, r.Scopes = v.session, v.scopes
+		_, _, err := h.do(r)
+		f, ok := errors.AsType[*fault.Error](err)
+		if !ok || f.Kind != fault.Forbidden || f.Slug != "insufficient-scope" {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		link, told := f.Extra["step_up_url"]
+		if f.Extra["missing_scope"] != string(v.missing) || told != v.link || told == (link == "") {
+			t.Errorf("%s: %v", name, f.Extra)
+		}
+		if h.asked != (oauth.Extension{Grant: h.grant.ID, Session: string(v.session), Scopes: v.missing}) {
+			t.Errorf("%s: asked for %+v", name, h.asked)
+		}
 	}
 }
 

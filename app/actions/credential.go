@@ -47,9 +47,7 @@ func (s *Service) byUser(ctx context.Context, r Request) (credential, error) {
 		have = have.Both(r.Scopes)
 	}
 	if missing := have.Missing(r.Call.Action.Needs()); len(missing) > 0 {
-		return credential{}, fault.New(fault.Forbidden, "%s needs %s, which the user has not granted; "+
-			"connect again and ask for it", r.Call.Action.ID, list(missing)).
-			Named("insufficient-scope").With("missing_scope", list(missing))
+		return credential{}, s.insufficient(ctx, r, oauth.ScopesOf(missing))
 	}
 	return credential{
 		grant: g,
@@ -62,6 +60,25 @@ func (s *Service) byUser(ctx context.Context, r Request) (credential, error) {
 			return s.grants.Access(ctx, doubted)
 		},
 	}, nil
+}
+
+// insufficient says which scopes are missing, and how to ask the user for exactly
+// those (RFC 6750 section 3.1).
+func (s *Service) insufficient(ctx context.Context, r Request, missing oauth.Scopes) error {
+	url, err := s.consents.StepUp(ctx, r.App, oauth.Extension{
+		Grant: r.Grant, Session: string(r.Session), Scopes: missing,
+	})
+	if err != nil {
+		return err
+	}
+	if url == "" {
+		return fault.New(fault.Forbidden, "%s needs %s, which this client application may not ask for; "+
+			"the operator of this Perch can allow it", r.Call.Action.ID, missing).
+			Named("insufficient-scope").With("missing_scope", string(missing))
+	}
+	return fault.New(fault.Forbidden, "%s needs %s, which the user has not allowed; send the user to step_up_url, "+
+		"which asks for exactly that", r.Call.Action.ID, missing).
+		Named("insufficient-scope").With("missing_scope", string(missing)).With("step_up_url", url)
 }
 
 func (s *Service) byApp(r Request) credential {

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
 	"time"
 
 	"perch/domain/audit"
@@ -15,6 +14,7 @@ import (
 	"perch/domain/oauth"
 	"perch/domain/quota"
 	"perch/domain/secret"
+	"perch/domain/session"
 	"perch/domain/xapi"
 	"perch/domain/xapp"
 	"perch/ports"
@@ -32,9 +32,15 @@ type xapps interface {
 	Get(ctx context.Context, id xapp.ID) (ports.XApp, error)
 }
 
+// consents asks users for more than they have allowed.
+type consents interface {
+	StepUp(ctx context.Context, app client.App, e oauth.Extension) (url string, err error)
+}
+
 // Service performs actions.
 type Service struct {
 	grants   grants
+	consents consents
 	xapps    xapps
 	quotas   ports.QuotaStore
 	limit    quota.Limit
@@ -45,9 +51,9 @@ type Service struct {
 // New returns the service. Each client application may perform limit.Max
 // actions in each limit.Window; zero means no limit.
 func New(
-	g grants, xs xapps, q ports.QuotaStore, limit quota.Limit, x ports.TwitterGateway, o ports.Observer,
+	g grants, c consents, xs xapps, q ports.QuotaStore, limit quota.Limit, x ports.TwitterGateway, o ports.Observer,
 ) *Service {
-	return &Service{g, xs, q, limit, x, o}
+	return &Service{g, c, xs, q, limit, x, o}
 }
 
 // A Request is one action a caller wants performed.
@@ -57,6 +63,7 @@ type Request struct {
 	App     client.App
 	Grant   oauth.GrantID // empty: none named
 	Scopes  oauth.Scopes  // narrower than the grant's; empty: no narrowing
+	Session session.ID    // of the caller; empty for a server
 	AppOnly bool          // may use the X App's own bearer
 	Actions []string      // narrower than the application's; empty: no narrowing
 	Call    ports.Call    // without X App and token, which are set here
@@ -191,5 +198,3 @@ func outcome(reply ports.Reply, err error) audit.Outcome {
 	}
 	return audit.Failed
 }
-
-func list(scopes []string) string { return strings.Join(scopes, " ") }

@@ -22,8 +22,15 @@ const keepFor = 30 * time.Second
 
 // Begin starts a sign-in at X for the request of a client application. It
 // returns where to send the browser and the cookie that binds it. The request's
-// ID, verifier, browser and expiry are set here.
+// ID, verifier, browser and expiry are set here; of a request that extends a
+// grant, the X App too.
 func (s *Service) Begin(ctx context.Context, a oauth.Authorization) (url string, cookie secret.Text, err error) {
+	ask := a.Scopes
+	if a.Mode == oauth.ModeExtend {
+		if a.XApp, ask, err = s.extending(ctx, a); err != nil {
+			return "", secret.Text{}, err
+		}
+	}
 	x, err := s.xapps.Get(ctx, a.XApp)
 	if err != nil {
 		return "", secret.Text{}, err
@@ -38,7 +45,7 @@ func (s *Service) Begin(ctx context.Context, a oauth.Authorization) (url string,
 		return "", secret.Text{}, err
 	}
 	return s.x.AuthorizeURL(x, ports.AuthorizeRequest{
-		Redirect: s.callback, Scopes: a.Scopes, State: state, Challenge: oauth.Challenge(verifier),
+		Redirect: s.callback, Scopes: ask, State: state, Challenge: oauth.Challenge(verifier),
 	}), secret.New(browser), nil
 }
 
@@ -58,9 +65,12 @@ func (s *Service) Complete(ctx context.Context, c oauth.Callback) (a oauth.Autho
 		return oauth.Authorization{}, g, fault.New(fault.Forbidden, "this sign-in was started in another browser; "+
 			"go back to the application and connect again from here").Named("other-browser")
 	}
-	began := time.Now()
+	began, verb := time.Now(), "grant.connect"
+	if a.Mode == oauth.ModeExtend {
+		verb = "grant.extend"
+	}
 	g, err = s.complete(ctx, a, c)
-	s.observe(ctx, "grant.connect", a.App, g, began, err)
+	s.observe(ctx, verb, a.App, g, began, err)
 	return a, g, err
 }
 
@@ -82,23 +92,26 @@ func (s *Service) complete(ctx context.Context, a oauth.Authorization, c oauth.C
 	if err != nil {
 		return oauth.Grant{}, err
 	}
-	if tokens.Scopes == "" {
+	if tokens.Scopes == "" && a.Mode != oauth.ModeExtend {
 		tokens.Scopes = a.Scopes // RFC 6749 section 5.1: omitted means as requested
 	}
 	g := oauth.Grant{App: a.App, XApp: a.XApp}
 	if g.User, err = s.whoIs(ctx, x, tokens.Access); err != nil {
 		return oauth.Grant{}, errors.Join(err, s.giveBack(ctx, g, tokens))
 	}
+	if a.Mode == oauth.ModeExtend {
+		return s.extend(ctx, a, g, tokens)
+	}
 	if wider, ok := s.wider(ctx, x, g, tokens.Scopes); ok {
 		return wider, nil
 	}
-	return s.keepOrGiveBack(ctx, g, tokens)
+	return s.keepOrGiveBack(ctx, &keeping{g: g, tokens: tokens})
 }
 
 // keepOrGiveBack stores the grant, or has X forget tokens that are certain not
 // to be stored.
-func (s *Service) keepOrGiveBack(ctx context.Context, g oauth.Grant, tokens ports.Tokens) (oauth.Grant, error) {
-	k := &keeping{g: g, tokens: tokens}
+func (s *Service) keepOrGiveBack(ctx context.Context, k *keeping) (oauth.Grant, error) {
+	g := k.g
 	within, cancel := context.WithTimeout(ctx, keepFor)
 	defer cancel()
 	kept, err := s.keep(within, k)
@@ -112,7 +125,7 @@ func (s *Service) keepOrGiveBack(ctx context.Context, g oauth.Grant, tokens port
 	case findErr == nil && k.in(stored):
 		return stored, nil
 	case findErr == nil, errors.Is(findErr, fault.NotFound):
-		return oauth.Grant{}, errors.Join(err, s.giveBack(ctx, g, tokens))
+		return oauth.Grant{}, errors.Join(err, s.giveBack(ctx, g, k.tokens))
 	}
 	return oauth.Grant{}, err
 }

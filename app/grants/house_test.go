@@ -146,11 +146,14 @@ func (h *house) happened(kind string) int {
 }
 
 // visit follows the authorize URL as a user would and returns what X sends back.
-func (h *house) visit(to, decision string) url.Values {
+func (h *house) visit(to, decision string) url.Values { return h.visitAs(to, decision, 0) }
+
+// visitAs is visit as the user of the number.
+func (h *house) visitAs(to, decision string, user int) url.Values {
 	h.t.Helper()
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	r, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet,
-		to+"&_sim_decision="+decision+"&_sim_user="+h.x.Users()[0].ID, nil)
+		to+"&_sim_decision="+decision+"&_sim_user="+h.x.Users()[user].ID, nil)
 	if err != nil {
 		h.t.Fatal(err)
 	}

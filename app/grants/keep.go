@@ -16,6 +16,8 @@ import (
 type keeping struct {
 	g      oauth.Grant
 	tokens ports.Tokens
+	only   oauth.GrantID // to replace this one or none; empty: any, or a new one
+	more   oauth.Scopes  // which it must get, and keep what it has
 	unsure []oauth.Grant // writes whose answer was lost
 }
 
@@ -46,6 +48,9 @@ func (s *Service) keep(ctx context.Context, k *keeping) (oauth.Grant, error) {
 func (s *Service) keepOnce(ctx context.Context, k *keeping) (oauth.Grant, error) {
 	now := s.clock.Now()
 	old, err := s.vault.Find(ctx, k.g.App, k.g.XApp, k.g.User.ID)
+	if err := k.mayReplace(old, err); err != nil {
+		return oauth.Grant{}, err
+	}
 	switch {
 	case errors.Is(err, fault.NotFound):
 		next, err := s.founded(ctx, k.g, k.tokens, now)

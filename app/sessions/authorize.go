@@ -40,14 +40,16 @@ type AuthorizeRequest struct {
 
 // A Redirect is where a browser goes next.
 type Redirect struct {
-	URL    string
+	URL    string      // empty: nowhere, all is done
 	Cookie secret.Text // to bind the browser with; empty for none
 }
 
 // A Refusal is a request that failed after its redirect URI was found good, so
-// that the client application can be told by redirecting to URL.
+// that the client application can be told by redirecting to URL. Where there is
+// something to be read first, the redirect is a link on a page.
 type Refusal struct {
 	URL   string
+	Page  bool
 	Fault error
 }
 
@@ -68,8 +70,7 @@ func (s *Service) Authorize(ctx context.Context, r AuthorizeRequest) (Redirect, 
 		r.Redirect = app.RedirectURIs[0]
 	}
 	if !app.Redirects(r.Redirect) {
-		return Redirect{}, fault.New(fault.Invalid, "the redirect_uri is not registered for this client application; "+
-			"it must match one of its redirect URIs byte for byte").Named("invalid-redirect-uri")
+		return Redirect{}, badRedirect()
 	}
 	scopes, err := check(app, r)
 	if err != nil {
@@ -86,6 +87,11 @@ func (s *Service) Authorize(ctx context.Context, r AuthorizeRequest) (Redirect, 
 		return Redirect{}, s.refusal(r.Redirect, r.State, err)
 	}
 	return Redirect{URL: to, Cookie: cookie}, nil
+}
+
+func badRedirect() error {
+	return fault.New(fault.Invalid, "the redirect_uri is not registered for this client application; "+
+		"it must match one of its redirect URIs byte for byte").Named("invalid-redirect-uri")
 }
 
 // admit bounds how many sign-ins of one application may begin: each is kept for
@@ -132,7 +138,7 @@ func check(app client.App, r AuthorizeRequest) (oauth.Scopes, error) {
 // scopesFor returns what to ask of X: what the client asks, within what it may,
 // and what Perch needs itself.
 func scopesFor(app client.App, asked string) (oauth.Scopes, error) {
-	allowed := oauth.ScopesOf(append(strings.Fields(needed), app.Scopes...))
+	allowed := within(app)
 	if strings.TrimSpace(asked) == "" {
 		return allowed, nil
 	}
@@ -141,10 +147,9 @@ func scopesFor(app client.App, asked string) (oauth.Scopes, error) {
 		return "", err
 	}
 	if over := allowed.Missing(scopes.List()); len(over) > 0 {
-		return "", fault.New(fault.Invalid, "this client application may not ask for %s; "+
-			"an operator can allow it", strings.Join(over, " ")).Named("invalid-scope")
+		return "", mayNotAsk(over)
 	}
-	return oauth.ScopesOf(append(strings.Fields(needed), scopes.List()...)), nil
+	return scopes.And(needed), nil
 }
 
 // Callback ends the X side of a sign-in and sends the browser back to the client
@@ -155,11 +160,19 @@ func (s *Service) Callback(ctx context.Context, c oauth.Callback) (Redirect, err
 	if err != nil && a.ID == "" {
 		return Redirect{}, err
 	}
-	if err != nil {
-		return Redirect{}, s.refusal(a.Redirect, a.State, err)
+	switch {
+	case err != nil:
+		return Redirect{}, s.refused(a, err)
+	case a.Mode == oauth.ModeExtend:
+		return s.extended(ctx, a, g)
 	}
+	return s.issueCode(ctx, a, g)
+}
+
+// issueCode ends a sign-in with a code for the client application.
+func (s *Service) issueCode(ctx context.Context, a oauth.Authorization, g oauth.Grant) (Redirect, error) {
 	code := rand.Text()
-	err = s.codes.Put(ctx, session.Code{
+	err := s.codes.Put(ctx, session.Code{
 		Digest: oauth.Digest(code), App: a.App, Redirect: a.Redirect, Challenge: a.Challenge,
 		Grant: g.ID, User: g.User.ID, Scopes: a.Scopes.Both(g.Scopes), JKT: a.JKT,
 		Session: session.ID("ses_" + strings.ToLower(rand.Text())),
@@ -173,7 +186,9 @@ func (s *Service) Callback(ctx context.Context, c oauth.Callback) (Redirect, err
 
 func (s *Service) refusal(redirect, state string, err error) error {
 	v := url.Values{"error": {ErrorCode(err)}, "error_description": {Description(err)}}
-	return &Refusal{URL: back(redirect, v, state, s.issuer), Fault: err}
+	return &Refusal{
+		URL: back(redirect, v, state, s.issuer), Page: fault.SlugOf(err) == oauth.OtherUser, Fault: err,
+	}
 }
 
 // back adds parameters to a redirect URI, with the issuer (RFC 9207).

@@ -135,7 +135,7 @@ func (s *Service) stands(ctx context.Context, c session.Code) error {
 // opened the session yet, it is stored as ended, so that it cannot.
 func (s *Service) reused(ctx context.Context, app client.App, c session.Code) error {
 	if c.App == app.ID {
-		_, err := s.sessions.Create(ctx, s.opened(c, "").End(s.clock()))
+		_, err := s.sessions.Create(ctx, s.begun(c, "").End(s.clock()))
 		if errors.Is(err, fault.Conflict) {
 			err = s.end(ctx, c.Session)
 		}
@@ -151,7 +151,7 @@ func (s *Service) open(ctx context.Context, c session.Code) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
-	ses, err := s.sessions.Create(ctx, s.opened(c, digest))
+	ses, err := s.sessions.Create(ctx, s.begun(c, digest))
 	if errors.Is(err, fault.Conflict) {
 		return Tokens{}, badGrant("the code was used twice").Because(err)
 	}
@@ -161,8 +161,8 @@ func (s *Service) open(ctx context.Context, c session.Code) (Tokens, error) {
 	return s.issue(ctx, ses, refresh)
 }
 
-// opened is the session that a code opens.
-func (s *Service) opened(c session.Code, digest string) session.Session {
+// begun is the session that a code opens.
+func (s *Service) begun(c session.Code, digest string) session.Session {
 	now := s.clock()
 	return session.Session{
 		ID: c.Session, App: c.App, Grant: c.Grant, User: c.User, Scopes: c.Scopes,

@@ -70,3 +70,6 @@ func (s Scopes) Both(t Scopes) Scopes {
 	}
 	return ScopesOf(both)
 }
+
+// And returns the scopes that are in s or in t.
+func (s Scopes) And(t Scopes) Scopes { return ScopesOf(append(s.List(), t.List()...)) }

@@ -93,10 +93,11 @@ func newSessions(
 }
 
 func newActions(
-	s Stores, g *grants.Service, xs *xapps.Service, x *xhttp.Gateway, o ports.Observer, cfg config.Config,
+	s Stores, g *grants.Service, ss *sessions.Service, xs *xapps.Service, x *xhttp.Gateway, o ports.Observer,
+	cfg config.Config,
 ) *actions.Service {
 	xs = xs.Through(s.Warm.Registry.XApps())
-	return actions.New(g, xs, s.Quota, quota.Limit{Max: cfg.ClientLimit, Window: time.Minute}, x, o)
+	return actions.New(g, ss, xs, s.Quota, quota.Limit{Max: cfg.ClientLimit, Window: time.Minute}, x, o)
 }
 
 func newGate(s Stores, c *clients.Service, ss *sessions.Service) *access.Gate {

@@ -66,7 +66,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, observer, cfg)
 	sessionsService := newSessions(stores, keyring, signer, proofs, clientsService, grantsService, clock, cfg)
 	gate := newGate(stores, clientsService, sessionsService)
-	actionsService := newActions(stores, grantsService, service, gateway, observer, cfg)
+	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, cfg)
 	healthService := newHealth(stores, gateway, ring)
 	services := httpapi.Services{
 		Gate:     gate,
