@@ -186,9 +186,11 @@ func (s *Service) issueCode(ctx context.Context, a oauth.Authorization, g oauth.
 
 func (s *Service) refusal(redirect, state string, err error) error {
 	v := url.Values{"error": {ErrorCode(err)}, "error_description": {Description(err)}}
-	return &Refusal{
-		URL: back(redirect, v, state, s.issuer), Page: fault.SlugOf(err) == oauth.OtherUser, Fault: err,
+	page := fault.SlugOf(err) == oauth.OtherUser // says whose account it was, which is not the application's to know
+	if page {
+		v.Del("error_description")
 	}
+	return &Refusal{URL: back(redirect, v, state, s.issuer), Page: page, Fault: err}
 }
 
 // back adds parameters to a redirect URI, with the issuer (RFC 9207).

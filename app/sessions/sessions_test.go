@@ -36,10 +36,11 @@ const (
 
 // x stands where the grants slice does: every sign-in ends as it says.
 type x struct {
-	asked oauth.Authorization
-	err   error
-	state oauth.State // of the grant
-	since time.Time   // of the grant
+	asked  oauth.Authorization
+	err    error
+	state  oauth.State  // of the grant
+	since  time.Time    // of the grant
+	scopes oauth.Scopes // of the grant; empty: as asked
 }
 
 func (x *x) Begin(_ context.Context, a oauth.Authorization) (string, secret.Text, error) {
@@ -57,8 +58,12 @@ func (x *x) Get(context.Context, client.AppID, oauth.GrantID) (oauth.Grant, erro
 }
 
 func (x *x) granted() oauth.Grant {
+	scopes := x.scopes
+	if scopes == "" {
+		scopes = x.asked.Scopes
+	}
 	return oauth.Grant{
-		ID: "grant_1", User: user.User{ID: "7"}, Scopes: x.asked.Scopes, State: x.state, Created: x.since,
+		ID: "grant_1", User: user.User{ID: "7"}, Scopes: scopes, State: x.state, Created: x.since,
 	}
 }
 
@@ -67,6 +72,7 @@ type server struct {
 	*sessions.Service
 	t      *testing.T
 	x      *x
+	store  *memory.Store
 	apps   *clients.Service
 	app    client.App
 	id     string // the application's publishable key
@@ -80,7 +86,8 @@ func newServer(t *testing.T) *server {
 	t.Cleanup(func() { _ = store.Close() })
 	registry := store.Registry()
 	xs := xapps.New(registry.XApps(), registry.Apps(), ring, ports.XApp{ClientID: "x"})
-	s := &server{t: t, x: &x{}, apps: clients.New(registry.Apps(), registry.Keys(), ring, xs, uses.New(store.Uses()))}
+	s := &server{t: t, x: &x{}, store: store}
+	s.apps = clients.New(registry.Apps(), registry.Keys(), ring, xs, uses.New(store.Uses()))
 	s.Service = sessions.New(sessions.Parts{
 		Clients: s.apps, Apps: registry.Apps(), Grants: s.x, Codes: store.Codes(), Sessions: store.Sessions(),
 		DPoP: jws.NewProofs(), Signer: jws.New(store.SigningKeys(), ring, issuer, time.Now), Keyring: ring, Quotas: store.Quota(), Issuer: issuer, Now: time.Now,
