@@ -29,7 +29,8 @@ const pageText = `<!doctype html>
 <h1>{{.Heading}}</h1>
 <p role="{{if .Problem}}alert{{else}}status{{end}}">{{.Detail}}</p>
 {{if .Back}}<p><a href="{{.Back}}">Back to the application</a></p>
-{{end}}{{if .Problem}}<p>If it happens again, give this to whoever runs the application: <code>{{.Problem}} {{.Instance}}</code></p>
+{{end}}{{if .Problem}}<p>If it happens again, give this to whoever runs the application:
+<code>{{.Problem}} {{.Instance}}</code></p>
 {{end}}</main>
 </body>
 </html>
