@@ -162,8 +162,14 @@ func (s *Service) refused(ctx context.Context, x ports.XApp, access secret.Text)
 	return reply.Status == 401 || reply.Status == 403
 }
 
+// denied is what an error of X's means (RFC 6749 section 4.1.2.1). What X sent is
+// not repeated: anybody can write it into the address of a browser.
 func denied(reason string) error {
-	if reason == "access_denied" {
+	switch reason {
+	case "temporarily_unavailable":
+		return fault.New(fault.Unavailable, "X cannot sign anybody in at the moment; try again in a minute").
+			Named("x-unavailable")
+	case "access_denied":
 		return fault.New(fault.Forbidden, "the user did not allow access at X; "+
 			"nothing was stored, and connecting again asks anew").Named("access-denied")
 	}
