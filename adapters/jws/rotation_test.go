@@ -229,3 +229,44 @@ func TestACancelledCallIsQuick(t *testing.T) {
 		<-done
 	})
 }
+
+// Whoever gets hold of a key after its time can do nothing with it.
+func TestAKeyThatHasRetiredVerifiesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse()
+		s := h.signer()
+		sign(t, s)
+		k := s.chain.Load().keys[0]
+		f := forger{private: k.private, kid: k.id}
+		forged := func() secret.Text { return secret.New(f.signed(f.head("ES256", "at+jwt", ""), f.body(nil))) }
+		good(t, s, forged())
+		time.Sleep(time.Until(k.retires) + session.AccessTTL + overlap - time.Second)
+		sign(t, s)
+		good(t, s, forged())
+		time.Sleep(2 * time.Second)
+		for name, one := range map[string]*Signer{"this replica": s, "one that starts": h.signer()} {
+			if _, err := one.Verify(t.Context(), forged()); !errors.Is(err, fault.Unauthenticated) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
+}
+
+func TestABoundTokenNamesItsKey(t *testing.T) {
+	h := newHouse()
+	s := h.signer()
+	c := said(time.Now())
+	c.JKT = "thumbprint"
+	token, err := s.Sign(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var members map[string]any
+	part(t, token, 1, &members)
+	if cnf, ok := members["cnf"].(map[string]any); !ok || len(cnf) != 1 || cnf["jkt"] != "thumbprint" {
+		t.Errorf("cnf is %v", members["cnf"])
+	}
+	if got, err := s.Verify(t.Context(), token); err != nil || got.JKT != "thumbprint" {
+		t.Errorf("%+v: %v", got, err)
+	}
+}

@@ -137,6 +137,9 @@ func bound(jkt string) *confirm {
 }
 
 func (c claims) session() (session.Claims, error) {
+	if len(c.Audience) != 1 {
+		return session.Claims{}, refused(errors.New("it is for others too"))
+	}
 	var jkt string
 	if c.Confirm != nil {
 		if jkt = c.Confirm.JKT; jkt == "" { // bound to what we do not know
