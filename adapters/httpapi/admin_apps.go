@@ -38,6 +38,7 @@ func (s *Server) createApp(r *request) error {
 		RedirectURIs []string `json:"redirect_uris"`
 		Actions      []string `json:"actions"`
 		Scopes       []string `json:"scopes"`
+		Cookies      bool     `json:"cookies"`
 		DPoP         bool     `json:"dpop"`
 	}
 	if err := r.decode(&in); err != nil {
@@ -45,7 +46,7 @@ func (s *Server) createApp(r *request) error {
 	}
 	a, err := s.services.Clients.Register(r.ctx, client.App{
 		Name: in.Name, XApp: xapp.ID(in.XApp), Origins: origins(in.Origins),
-		RedirectURIs: in.RedirectURIs, Actions: in.Actions, Scopes: in.Scopes, DPoP: in.DPoP,
+		RedirectURIs: in.RedirectURIs, Actions: in.Actions, Scopes: in.Scopes, Cookies: in.Cookies, DPoP: in.DPoP,
 	})
 	if err != nil {
 		return err
@@ -64,20 +65,18 @@ func (s *Server) changeApp(r *request) error {
 		RedirectURIs *[]string `json:"redirect_uris"`
 		Actions      *[]string `json:"actions"`
 		Scopes       *[]string `json:"scopes"`
+		Cookies      *bool     `json:"cookies"`
 		DPoP         *bool     `json:"dpop"`
 	}
 	if err := r.decode(&in); err != nil {
 		return err
 	}
 	a, err := s.services.Clients.Change(r.ctx, client.AppID(r.param("id")), func(a client.App) client.App {
-		if in.Name != nil {
-			a.Name = *in.Name
-		}
+		put(&a.Name, in.Name)
+		put(&a.Cookies, in.Cookies)
+		put(&a.DPoP, in.DPoP)
 		if in.Status != nil {
 			a.Status = client.Status(*in.Status)
-		}
-		if in.DPoP != nil {
-			a.DPoP = *in.DPoP
 		}
 		if in.Origins != nil {
 			a.Origins = origins(*in.Origins)
@@ -92,6 +91,13 @@ func (s *Server) changeApp(r *request) error {
 	}
 	r.json(plainJSON, viewApp(a))
 	return nil
+}
+
+// put sets what is there.
+func put[T any](field, by *T) {
+	if by != nil {
+		*field = *by
+	}
 }
 
 func replace(list, by *[]string) {

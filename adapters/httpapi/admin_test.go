@@ -28,7 +28,7 @@ func set(list string) map[string]bool {
 }
 
 const (
-	appFields   = "id name x_app status origins redirect_uris actions scopes dpop created_at"
+	appFields   = "id name x_app status origins redirect_uris actions scopes cookies dpop created_at"
 	keyFields   = "id app_id kind name hint grants actions addresses app_only created_at expires_at revoked_at last_used_at"
 	xappFields  = "id name client_id has_client_secret has_bearer has_api_key created_at from"
 	grantFields = "id app_id x_app user scopes state expires_at created_at updated_at"
@@ -49,17 +49,26 @@ func TestApps(t *testing.T) {
 	if m := a.json(t); m["status"] != "suspended" || m["name"] != "Two" || len(m["origins"].([]any)) != 0 {
 		t.Errorf("PATCH: %s", a.body)
 	}
+	if m := h.operator("PATCH", path, `{"cookies":true}`).json(t); m["cookies"] != true || m["dpop"] != false || m["status"] != "suspended" {
+		t.Errorf("cookie mode: %v", m)
+	}
+	if m := h.operator("PATCH", path, `{"cookies":false,"dpop":true}`).json(t); m["cookies"] != false || m["dpop"] != true {
+		t.Errorf("DPoP: %v", m)
+	}
 	if a := h.operator("GET", path, ""); a.json(t)["status"] != "suspended" {
 		t.Errorf("GET: %s", a.body)
 	}
 	for body, says := range map[string]string{
-		`{"name":"x","role":"admin"}`:         `\"role\"`,
-		`{"name":1}`:                          `\"name\"`,
-		`{"name":"x"} {}`:                     "follows",
-		`{"name":"x","x_app":"nope"}`:         "nope",
-		`{"name":"x","origins":["*"]}`:        "origin",
-		`{"name":"x","actions":["whatever"]}`: "whatever",
-		`[]`:                                  "JSON", ``: "JSON", `{`: "JSON",
+		`{"name":"x","role":"admin"}`:     `\"role\"`,
+		`{"name":1}`:                      `\"name\"`,
+		`{"name":"x"} {}`:                 "follows",
+		`{"name":"x","x_app":"nope"}`:     "nope",
+		`{"name":"x","origins":["*"]}`:    "origin",
+		`{"name":"x","origins":["null"]}`: "origin",
+		`{"name":"x","cookies":true,"origins":["https://*.example"]}`: "origin",
+		`{"name":"x","cookies":true,"dpop":true}`:                     "exclude each other",
+		`{"name":"x","actions":["whatever"]}`:                         "whatever",
+		`[]`:                                                          "JSON", ``: "JSON", `{`: "JSON",
 	} {
 		a := h.operator("POST", "/admin/v1/apps", body)
 		if a.StatusCode/100 != 4 || !strings.Contains(a.body, says) {

@@ -49,10 +49,13 @@ func (s *Server) enter(r *request) error {
 	}
 	r.caller, err = s.services.Gate.Enter(r.ctx, access.Credentials{
 		Bearer: bearer, Bound: bound, Proof: proof, Method: r.method, URL: s.cfg.PublicURL + r.path,
-		Grant: oauth.GrantID(grant), Origin: r.origin, Browser: r.browser, Address: r.addr,
+		Grant: oauth.GrantID(grant), Origin: r.origin, Browser: r.browser, Address: r.addr, Held: s.heldBy(r),
 	})
+	if fault.SlugOf(err) == noSession && r.origin != "" {
+		return s.noSession(r, err)
+	}
 	if err == nil && r.origin != "" {
-		r.shared = true // the gate has seen that the application allows it
+		r.shared, r.held = true, r.caller.Cookie // the gate has seen that the application allows it
 	}
 	return err
 }

@@ -38,7 +38,7 @@ func (s *Server) challenge(r *request, p problem) string {
 		return s.challengeOf(true, "invalid_dpop_proof", "")
 	case slug == session.UseNonce:
 		return s.challengeOf(true, "use_dpop_nonce", "")
-	case slug == noCredential:
+	case slug == noCredential, slug == noSession:
 		return s.challengeOf(false, "", "")
 	}
 	return s.challengeOf(bound, "invalid_token", "")

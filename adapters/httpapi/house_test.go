@@ -93,6 +93,7 @@ type house struct {
 	pk, sk   string
 	quiet    int    // how much X had heard once all was set up
 	appOnly  string // a secret key that may act for the app
+	tap      *tap   // before X; nil where there is none
 }
 
 type silence struct{}

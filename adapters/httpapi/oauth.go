@@ -93,17 +93,6 @@ func (s *Server) extend(r *request) error {
 	return s.toX(r, to)
 }
 
-// toX binds the browser to the sign-in that has begun, and sends it to X.
-func (s *Server) toX(r *request, to sessions.Redirect) error {
-	u, err := url.Parse(to.URL)
-	if err != nil {
-		return err
-	}
-	s.bind(r, u.Query().Get("state"), to.Cookie)
-	r.redirect(to.URL)
-	return nil
-}
-
 // callback ends a sign-in: X has sent the browser back.
 func (s *Server) callback(r *request) error {
 	q, err := once(r.query)
@@ -117,13 +106,16 @@ func (s *Server) callback(r *request) error {
 	}
 	cookie := s.unbind(r, state)
 	to, err := s.services.Sessions.Callback(r.ctx, oauth.Callback{
-		State: state, Code: secret.New(code), Error: refused, Cookie: cookie,
+		State: state, Code: secret.New(code), Error: refused, Cookie: cookie, Held: s.sessionCookies(r),
 	})
 	if err != nil {
 		return err
 	}
 	if to.URL == "" {
 		return s.donePage(r)
+	}
+	if to.Held != nil {
+		s.hold(r, *to.Held)
 	}
 	r.redirect(to.URL)
 	return nil

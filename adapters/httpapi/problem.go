@@ -27,6 +27,7 @@ const (
 	noCredential      = "no-credential" //nolint:gosec // says that there is none
 	insufficientScope = "insufficient-scope"
 	originNotAllowed  = "origin-not-allowed"
+	noSession         = "no-session"
 )
 
 // typePrefix is what every problem type begins with.

@@ -40,6 +40,7 @@ type request struct {
 	caller access.Caller
 	body   *body // nil for none
 	shared bool  // the origin may read the reply
+	held   bool  // also if the page sent its session cookie along
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc

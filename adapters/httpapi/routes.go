@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/gofiber/fiber/v2"
 )
@@ -70,6 +71,9 @@ func (s *Server) publicRoutes() []route {
 		{get, "/v1/grants", guardCaller, shareOwn, noLimit, problems, (*Server).listGrants},
 		{get, "/v1/grants/:id", guardCaller, shareOwn, noLimit, problems, (*Server).getGrant},
 		{del, "/v1/grants/:id", guardCaller, shareOwn, noLimit, problems, (*Server).revokeGrant},
+		{get, "/v1/session", guardCaller, shareOwn, noLimit, problems, (*Server).showSession},
+		{del, "/v1/session", guardCaller, shareOwn, noLimit, problems, (*Server).signOut},
+		{get, "/v1/session/sign-in", guardAnyone, shareNobody, noLimit, pages, (*Server).signIn},
 		{get, "/healthz", guardAnyone, shareNobody, noLimit, problems, (*Server).alive},
 		{head, "/healthz", guardAnyone, shareNobody, noLimit, problems, (*Server).alive},
 		{get, "/readyz", guardAnyone, shareNobody, noLimit, problems, (*Server).ready},
@@ -109,12 +113,17 @@ func (s *Server) adminRoutes() []route {
 // call.
 func (s *Server) mount(table []route) {
 	s.app.Use(s.door)
+	methods := map[string][]string{}
+	for _, row := range table {
+		methods[row.path] = append(methods[row.path], row.method)
+	}
 	preflights := map[string]bool{}
 	for _, row := range table {
 		s.app.Add(row.method, row.path, func(c *fiber.Ctx) error { return s.serve(from(c), &row) })
 		if row.cors != shareNobody && !preflights[row.path] {
 			preflights[row.path] = true
-			s.app.Options(row.path, func(c *fiber.Ctx) error { return s.preflight(from(c)) })
+			all := strings.Join(methods[row.path], ", ")
+			s.app.Options(row.path, func(c *fiber.Ctx) error { return s.preflight(from(c), row, all) })
 		}
 	}
 }

@@ -60,6 +60,7 @@ type appView struct {
 	RedirectURIs []string   `json:"redirect_uris"`
 	Actions      []string   `json:"actions"`
 	Scopes       []string   `json:"scopes"`
+	Cookies      bool       `json:"cookies"`
 	DPoP         bool       `json:"dpop"`
 	CreatedAt    *time.Time `json:"created_at"`
 }
@@ -68,7 +69,7 @@ func viewApp(a client.App) appView {
 	return appView{
 		ID: string(a.ID), Name: a.Name, XApp: string(a.XApp), Status: string(a.Status),
 		Origins: texts(a.Origins), RedirectURIs: texts(a.RedirectURIs),
-		Actions: texts(a.Actions), Scopes: texts(a.Scopes), DPoP: a.DPoP, CreatedAt: instant(a.Created),
+		Actions: texts(a.Actions), Scopes: texts(a.Scopes), Cookies: a.Cookies, DPoP: a.DPoP, CreatedAt: instant(a.Created),
 	}
 }
 

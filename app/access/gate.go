@@ -23,6 +23,7 @@ type clients interface {
 // sessions knows browsers by their access tokens.
 type sessions interface {
 	Verify(ctx context.Context, p session.Presented) (session.Claims, client.App, error)
+	Holder(ctx context.Context, app client.AppID, cookie secret.Text) (session.Session, client.App, error)
 }
 
 // Gate lets callers in.
@@ -45,6 +46,7 @@ type Credentials struct {
 	Origin  string        // the Origin header
 	Browser bool          // there is an Origin or Sec-Fetch-* header
 	Address netip.Addr    // where the request comes from
+	Held    Held
 }
 
 // A Caller is somebody who has been let in.
@@ -56,6 +58,7 @@ type Caller struct {
 	Grants  []oauth.GrantID // those it may act for; empty: any of the application's
 	Actions []string        // narrower than the application's; empty: no narrowing
 	Session session.ID      // empty for a server
+	Cookie  bool            // the session is held by a cookie
 	Actor   string          // for the log
 }
 
@@ -77,6 +80,9 @@ func (c Caller) MayRevoke() error {
 
 // Enter returns the caller, or says why there is none.
 func (g *Gate) Enter(ctx context.Context, c Credentials) (Caller, error) {
+	if c.Bearer.Empty() && len(c.Held.Cookies) > 0 {
+		return g.holder(ctx, c)
+	}
 	if c.Bearer.Empty() {
 		return Caller{}, fault.New(fault.Unauthenticated, "send Authorization: Bearer with a secret key (sk_…), "+
 			"or with the access token that signing in gave").Named("no-credential")

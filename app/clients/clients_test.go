@@ -166,36 +166,6 @@ func TestChangeKeepsWhatMayNotChange(t *testing.T) {
 	}
 }
 
-func TestAllowedFollowsTheApplications(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t)
-		const origin = client.Origin("https://app.example")
-		allowed := func() bool {
-			ok, err := h.Allowed(t.Context(), origin)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return ok
-		}
-		if allowed() {
-			t.Error("an origin of nobody is allowed")
-		}
-		app := h.register(t, client.App{Origins: []client.Origin{origin}})
-		if !allowed() {
-			t.Error("a new application's origin is not allowed at once")
-		}
-		suspended := app
-		suspended.Status = client.Suspended // by another replica
-		if _, err := h.store.Registry().Apps().Swap(t.Context(), app, suspended); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(clients.OriginsTTL + time.Millisecond)
-		if allowed() {
-			t.Error("a suspended application's origin is allowed")
-		}
-	})
-}
-
 func TestScopesOfAnApplication(t *testing.T) {
 	h := newHouse(t)
 	for want, a := range map[string]client.App{

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,10 +17,6 @@ import (
 	"perch/domain/xapp"
 	"perch/ports"
 )
-
-// OriginsTTL is how old the list of allowed origins may be that preflights are
-// answered from.
-const OriginsTTL = time.Second
 
 // xapps tells whether an X App exists.
 type xapps interface {
@@ -41,16 +36,15 @@ type Service struct {
 	wrongs *wrongs
 	usual  *atomic.Value // client.AppID of whoever was let in last
 
-	mu      sync.Mutex
-	origins map[client.Origin]bool // never changed, only replaced
-	read    time.Time
-	turn    int // counts our own changes
-	reading bool
+	origins *origins
 }
 
 // New returns the service.
 func New(apps ports.Applications, keys ports.APIKeys, ring ports.Keyring, x xapps, u uses) *Service {
-	s := &Service{apps: apps, keys: keys, ring: ring, xapps: x, uses: u, wrongs: newWrongs(), usual: &atomic.Value{}}
+	s := &Service{
+		apps: apps, keys: keys, ring: ring, xapps: x, uses: u, wrongs: newWrongs(), usual: &atomic.Value{},
+		origins: newOrigins(apps, apps),
+	}
 	s.usual.Store(nobody)
 	return s
 }
@@ -60,6 +54,7 @@ func New(apps ports.Applications, keys ports.APIKeys, ring ports.Keyring, x xapp
 func (s *Service) Through(apps ports.Applications, keys ports.APIKeys) *Service {
 	return &Service{
 		apps: apps, keys: keys, ring: s.ring, xapps: s.xapps, uses: s.uses, wrongs: s.wrongs, usual: s.usual,
+		origins: s.origins,
 	}
 }
 
@@ -87,7 +82,7 @@ func (s *Service) Register(ctx context.Context, a client.App) (client.App, error
 		return client.App{}, err
 	}
 	a, err := s.apps.Create(ctx, a)
-	s.forget()
+	s.origins.forget()
 	return a, err
 }
 
@@ -135,7 +130,7 @@ func (s *Service) List(ctx context.Context, after client.AppID, n int) ([]client
 func (s *Service) Change(
 	ctx context.Context, id client.AppID, edit func(client.App) client.App,
 ) (client.App, error) {
-	defer s.forget()
+	defer s.origins.forget()
 	for {
 		old, err := s.Get(ctx, id)
 		if err != nil {
@@ -151,64 +146,4 @@ func (s *Service) Change(
 			return next, err
 		}
 	}
-}
-
-// Allowed reports whether some active application allows calls from the
-// origin. It may be behind by OriginsTTL, and by as long as reading takes.
-func (s *Service) Allowed(ctx context.Context, o client.Origin) (bool, error) {
-	s.mu.Lock()
-	origins, turn := s.origins, s.turn
-	fresh := origins != nil && (time.Since(s.read) <= OriginsTTL || s.reading)
-	if !fresh {
-		s.reading = true // one reads, the others go by what is known
-	}
-	s.mu.Unlock()
-	if fresh {
-		return origins[o], nil
-	}
-	began := time.Now()
-	origins, err := s.readOrigins(ctx)
-	s.keepOrigins(origins, turn, began)
-	return origins[o], err
-}
-
-// keepOrigins keeps the list, if it could be read, unless an application has
-// changed since its turn.
-func (s *Service) keepOrigins(origins map[client.Origin]bool, turn int, began time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reading = false
-	if origins != nil && s.turn == turn {
-		s.origins, s.read = origins, began
-	}
-}
-
-func (s *Service) readOrigins(ctx context.Context) (map[client.Origin]bool, error) {
-	origins := map[client.Origin]bool{}
-	var after client.AppID
-	for {
-		page, err := s.apps.List(ctx, after, 500)
-		if err != nil {
-			return nil, err
-		}
-		for _, a := range page {
-			if a.Status != client.Active {
-				continue
-			}
-			for _, o := range a.Origins {
-				origins[o] = true
-			}
-		}
-		if len(page) == 0 {
-			return origins, nil
-		}
-		after = page[len(page)-1].ID
-	}
-}
-
-func (s *Service) forget() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.origins = nil
-	s.turn++
 }

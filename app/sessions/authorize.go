@@ -42,6 +42,7 @@ type AuthorizeRequest struct {
 type Redirect struct {
 	URL    string      // empty: nowhere, all is done
 	Cookie secret.Text // to bind the browser with; empty for none
+	Held   *Held       // the session that the browser is to hold; nil for none
 }
 
 // A Refusal is a request that failed after its redirect URI was found good, so
@@ -121,6 +122,9 @@ func (s *Service) known(ctx context.Context, clientID string, from netip.Addr) (
 
 func check(app client.App, r AuthorizeRequest) (oauth.Scopes, error) {
 	switch {
+	case app.Cookies:
+		return "", fault.New(fault.Forbidden, "this client application holds its sessions in cookies and gets no tokens; "+
+			"begin the sign-in at /v1/session/sign-in").Named("unauthorized-client")
 	case r.ResponseType != "code":
 		return "", fault.New(fault.Invalid, "response_type must be code").Named("unsupported-response-type")
 	case (r.ChallengeMethod != "S256" && r.ChallengeMethod != "s256") || !oauth.IsChallenge(r.Challenge): // X takes both
@@ -165,6 +169,8 @@ func (s *Service) Callback(ctx context.Context, c oauth.Callback) (Redirect, err
 		return Redirect{}, s.refused(a, err)
 	case a.Mode == oauth.ModeExtend:
 		return s.extended(ctx, a, g)
+	case a.Mode == oauth.ModeCookie:
+		return s.hold(ctx, a, g, c.Held[a.App])
 	}
 	return s.issueCode(ctx, a, g)
 }

@@ -47,6 +47,10 @@ func (s *Service) Token(ctx context.Context, r TokenRequest) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
+	if app.Cookies {
+		return Tokens{}, fault.New(fault.Invalid, "this client application holds its sessions in cookies and gets no tokens").
+			Named("unauthorized-client")
+	}
 	exchange := s.fromCode
 	switch r.GrantType {
 	case "authorization_code":

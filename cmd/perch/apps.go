@@ -25,6 +25,8 @@ type application struct {
 	RedirectURIs words      `json:"redirect_uris"`
 	Actions      words      `json:"actions"`
 	Scopes       words      `json:"scopes"`
+	Cookies      bool       `json:"cookies"`
+	DPoP         bool       `json:"dpop"`
 	CreatedAt    *time.Time `json:"created_at"`
 }
 
@@ -40,6 +42,8 @@ type appAdd struct {
 	RedirectURIs []string `name:"redirect-uri" sep:"none" placeholder:"URI" help:"Where browsers may return to after signing in; exact. May be given again."`
 	Actions      []string `name:"action" placeholder:"ACTION" help:"What it may do: everything, read, post, engage, messages, tag:NAME or X's operation IDs. Without it, everything."`
 	Scopes       []string `name:"scope" placeholder:"SCOPE" help:"What it may ask of users at most, in X's words, as tweet.read. May be given again. Without it, Perch chooses by what it may do; perch apps show tells."`
+	Cookies      bool     `name:"cookies" help:"Its pages hold their session in a cookie and get no tokens; they must be of the same site as Perch."`
+	DPoP         bool     `name:"dpop" help:"Its access tokens must be bound to a key (RFC 9449)."`
 }
 
 // Run registers a client application.
@@ -51,6 +55,11 @@ func (v appAdd) Run(ctx context.Context, p *program) error {
 	in := map[string]any{
 		"name": v.Name, "origins": split(v.Origins), "redirect_uris": some(v.RedirectURIs),
 		"actions": split(v.Actions), "scopes": split(v.Scopes),
+	}
+	for name, is := range map[string]bool{"cookies": v.Cookies, "dpop": v.DPoP} {
+		if is {
+			in[name] = true
+		}
 	}
 	if v.XApp != "" {
 		in["x_app"] = v.XApp
@@ -85,9 +94,20 @@ func (r remote) showApp(p *program, raw json.RawMessage) error {
 	fields(p.out, [][]string{
 		{"ID", a.ID}, {"Name", a.Name}, {"Status", a.Status}, {"X App", a.XApp}, {"Origins", a.Origins.String()},
 		{"Redirect URIs", a.RedirectURIs.String()}, {"Actions", a.Actions.String()}, {"Scopes", a.Scopes.String()},
-		{"Created", when(a.CreatedAt)},
+		{"Sessions", a.sessions()}, {"Created", when(a.CreatedAt)},
 	})
 	return nil
+}
+
+// sessions says what its pages hold after a sign-in.
+func (a application) sessions() string {
+	switch {
+	case a.Cookies:
+		return "in cookies"
+	case a.DPoP:
+		return "tokens bound to a key"
+	}
+	return "tokens"
 }
 
 type appList struct{ remote }
@@ -144,6 +164,8 @@ type appChange struct {
 	RedirectURIs []string `name:"redirect-uri" sep:"none" placeholder:"URI" help:"Its redirect URIs, in place of those it has; an empty one for none."`
 	Actions      []string `name:"action" placeholder:"ACTION" help:"What it may do, in place of what it may."`
 	Scopes       []string `name:"scope" placeholder:"SCOPE" help:"What it may ask of users at most, in place of what it may."`
+	Cookies      *bool    `name:"cookies" negatable:"" help:"Whether its pages hold their session in a cookie and get no tokens. Whoever is signed in must sign in again."`
+	DPoP         *bool    `name:"dpop" negatable:"" help:"Whether its access tokens must be bound to a key (RFC 9449)."`
 }
 
 // Run changes what was given and nothing else.
@@ -166,8 +188,13 @@ func (v appChange) Run(ctx context.Context, p *program) error {
 	if v.RedirectURIs != nil {
 		in["redirect_uris"] = some(v.RedirectURIs)
 	}
+	for name, is := range map[string]*bool{"cookies": v.Cookies, "dpop": v.DPoP} {
+		if is != nil {
+			in[name] = *is
+		}
+	}
 	if len(in) == 0 {
-		return misuse("say what to change: --name, --status, --origin, --redirect-uri, --action or --scope")
+		return misuse("say what to change: --name, --status, --origin, --redirect-uri, --action, --scope, --cookies or --dpop")
 	}
 	var out json.RawMessage
 	if err := o.call(ctx, http.MethodPatch, appPath(v.ID), in, &out); err != nil {

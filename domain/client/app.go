@@ -59,6 +59,10 @@ func (a App) Check() error {
 	if a.Status != Active && a.Status != Suspended {
 		return fault.New(fault.Invalid, "status %q is unknown; use active or suspended", a.Status)
 	}
+	if a.Cookies && a.DPoP {
+		return fault.New(fault.Invalid, "cookies and dpop exclude each other: DPoP binds tokens to a key, and with cookies "+
+			"there are no tokens")
+	}
 	for _, o := range a.Origins {
 		if _, err := ParseOrigin(string(o)); err != nil {
 			return err

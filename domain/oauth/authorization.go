@@ -54,6 +54,8 @@ type Callback struct {
 	Code   secret.Text
 	Error  string      // as X names it, "" if the user approved
 	Cookie secret.Text // that bound the browser
+
+	Held map[client.AppID]secret.Text // session cookies that came along, by client application
 }
 
 // VerifierLabel is the kind of box an authorization holds.

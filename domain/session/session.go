@@ -16,6 +16,7 @@ const (
 	CodeTTL    = 60 * time.Second    // an authorization code
 	AccessTTL  = 10 * time.Minute    // an access token
 	SessionTTL = 30 * 24 * time.Hour // a session that is not used
+	CookieTTL  = 90 * 24 * time.Hour // a session in a cookie, however much it is used
 	KeyTTL     = 30 * 24 * time.Hour // a signing key signs
 )
 
@@ -72,6 +73,25 @@ func (s Session) Rotate(presented, next string, now time.Time) (Session, error) 
 	}
 	s.Current, s.Expires = next, now.Add(SessionTTL)
 	return s, nil
+}
+
+// extendEvery is how much later a session must end for that to be worth a write.
+const extendEvery = 24 * time.Hour
+
+// Extend returns a session in a cookie as it is when used at now: it lasts for
+// another SessionTTL, but never longer than CookieTTL in all. worth is false
+// where that is hardly later than before, so that a session in use is written
+// once a day.
+func (s Session) Extend(now time.Time) (next Session, worth bool) {
+	until := now.Add(SessionTTL)
+	if last := s.Created.Add(CookieTTL); until.After(last) {
+		until = last
+	}
+	if !s.Cookie || !s.Good(now) || until.Sub(s.Expires) < extendEvery {
+		return s, false
+	}
+	s.Expires = until
+	return s, true
 }
 
 // End revokes the session.

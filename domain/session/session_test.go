@@ -49,3 +49,31 @@ func TestGood(t *testing.T) {
 		t.Error("a session ends once")
 	}
 }
+
+func TestASessionInACookieIsExtendedOnceADayAndNotForEver(t *testing.T) {
+	const day = 24 * time.Hour
+	s := session.Session{Cookie: true, Created: noon, Expires: noon.Add(session.SessionTTL)}
+	written := 0
+	now := noon
+	for ; s.Good(now); now = now.Add(time.Hour) {
+		if next, worth := s.Extend(now); worth {
+			written++
+			s = next
+		}
+	}
+	if lasted := now.Sub(noon); lasted < session.CookieTTL || lasted > session.CookieTTL+time.Hour {
+		t.Errorf("a session in use lasts for %v, want %v", lasted, session.CookieTTL)
+	}
+	if most := int((session.CookieTTL - session.SessionTTL) / day); written > most || written < most/2 {
+		t.Errorf("it was written %d times, want at most %d", written, most)
+	}
+	for name, no := range map[string]session.Session{
+		"one that has ended":   {Cookie: true, Created: noon, Expires: noon.Add(day), Revoked: noon},
+		"one that has expired": {Cookie: true, Created: noon, Expires: noon.Add(-day)},
+		"one with tokens":      {Created: noon, Expires: noon.Add(day)},
+	} {
+		if _, worth := no.Extend(noon.Add(2 * time.Hour)); worth {
+			t.Errorf("%s is extended", name)
+		}
+	}
+}

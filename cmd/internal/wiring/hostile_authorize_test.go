@@ -19,7 +19,9 @@ import (
 // is not certain who asks.
 func TestAuthorizationRequestsThatStayOnAPage(t *testing.T) {
 	at, _ := serveX(t, xsim.New(xsim.Options{}))
-	h := open(t, settings(t, environments()[0], at))
+	cfg := settings(t, environments()[0], at)
+	cfg.TrustedProxies = []string{"127.0.0.1"}
+	h := open(t, cfg)
 	app, other := h.wanted(t), h.register(t, pageB, "")
 	keys := "/admin/v1/apps/" + app.id + "/keys"
 	revoked := h.operator(t, http.StatusCreated, "POST", keys, object{"kind": "publishable"})

@@ -40,7 +40,7 @@ func chromium(t *testing.T) context.Context {
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
-	t.Cleanup(func() { _ = chromedp.Cancel(ctx) }) // waits until the browser has gone, before its profile goes
+	t.Cleanup(func() { _ = chromedp.Cancel(ctx) })                                // waits until the browser has gone, before its profile goes
 	if _, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("true")); err != nil { // the browser lives as long as ctx
 		t.Fatalf("start Chromium: %v", err)
 	}

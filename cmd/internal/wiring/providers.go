@@ -56,7 +56,7 @@ func newXApps(ctx context.Context, s Stores, ring ports.Keyring, cfg config.Conf
 }
 
 func newClients(s Stores, ring ports.Keyring, x *xapps.Service, u *uses.Uses) *clients.Service {
-	return clients.New(s.Registry.Apps(), s.Registry.Keys(), ring, x, u)
+	return clients.New(s.Registry.Apps(), s.Registry.Keys(), ring, x, u).Asking(s.Warm.Registry.Apps())
 }
 
 // tokenRest is how long X's token endpoint is left alone between two tries while

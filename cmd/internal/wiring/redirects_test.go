@@ -1,6 +1,8 @@
 package wiring_test
 
 import (
+	"crypto/rand"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -69,14 +71,22 @@ func asking(app tenant) url.Values {
 // authorize opens the authorization endpoint at the path, as browsers do.
 func (h *house) authorize(t *testing.T, path, query string) answer {
 	t.Helper()
-	return browse(t, h.client, h.public+path+"?"+query)
+	return browse(t, h.client, h.public+path+"?"+query, "X-Forwarded-For: "+somewhere())
+}
+
+// somewhere is an address that nobody has come from yet, for houses that trust
+// this machine as a proxy: who sends wrong keys from one address is slowed.
+func somewhere() string {
+	b := make([]byte, 6)
+	_, _ = rand.Read(b)
+	return fmt.Sprintf("2001:db8:%x:%x::1", b[:2], b[2:4])
 }
 
 // browse opens a URL as browsers do that are sent there.
-func browse(t *testing.T, c *http.Client, url string) answer {
+func browse(t *testing.T, c *http.Client, url string, headers ...string) answer {
 	t.Helper()
-	return ask(t, c, "GET", url, "", "Accept: text/html,*/*;q=0.8", "Sec-Fetch-Mode: navigate",
-		"Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: document")
+	return ask(t, c, "GET", url, "", append(headers, "Accept: text/html,*/*;q=0.8", "Sec-Fetch-Mode: navigate",
+		"Sec-Fetch-Site: cross-site", "Sec-Fetch-Dest: document")...)
 }
 
 // leadsNowhere fails the test unless the answer is a page that says what is wrong
