@@ -72,21 +72,20 @@ func (seen tally) take(line []byte) error {
 	if err != nil {
 		return err
 	}
-	name = strings.ReplaceAll(name, "_", "-") // some readers take one for the other
+	key := strings.ReplaceAll(strings.ToLower(name), "_", "-") // some readers take one for the other
 	switch {
-	case !single(name):
+	case !single(key):
 		return nil
-	case seen[name]:
+	case seen[key]:
 		return malformed("the header %s comes twice", name)
-	case name == singles[1] && !strings.EqualFold(value, "chunked"): // then nobody knows where the body ends
+	case key == singles[1] && !strings.EqualFold(value, "chunked"): // then nobody knows where the body ends
 		return malformed("the only %s there is here is chunked", name)
 	}
-	seen[name] = true
+	seen[key] = true
 	return nil
 }
 
-// cutHeader returns the name, in small letters, and the value of a header line
-// that is well-formed.
+// cutHeader returns the name and the value of a header line that is well-formed.
 func cutHeader(line []byte) (name, value string, err error) {
 	before, after, ok := bytes.Cut(line, []byte(":"))
 	if !ok || !isName(before) {
@@ -95,7 +94,7 @@ func cutHeader(line []byte) (name, value string, err error) {
 	if bytes.IndexFunc(after, func(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }) >= 0 {
 		return "", "", malformed("a header value holds a control character")
 	}
-	return strings.ToLower(string(before)), strings.Trim(string(after), " \t"), nil
+	return string(before), strings.Trim(string(after), " \t"), nil
 }
 
 // isName allows less than RFC 9110 section 5.6.2 does: what proxies and other

@@ -124,5 +124,5 @@ func saysPlain(protos string) (plain bool, err error) {
 // mayHoldSecrets reports whether there is any place in the request for a secret.
 // What has none may be asked in the open: health, keys, metadata.
 func (r *request) mayHoldSecrets() bool {
-	return r.body != nil || r.query != "" || r.has("Authorization") || r.has("Cookie") || r.has("DPoP")
+	return r.body != nil || r.query != "" || r.has("Authorization") || r.has("Cookie") || r.has(dpopHeader)
 }
