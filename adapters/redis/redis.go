@@ -113,6 +113,10 @@ func parse(at string) (settings, error) {
 		return settings{}, errors.New("its URL says something else than tls=off or durable=unchecked; " +
 			"leave the other words out")
 	}
+	if q.Has("skip_verify") {
+		return settings{}, errors.New("its URL says skip_verify, and then anybody on the way could be Redis; leave it out, " +
+			"and name the authority that signed the certificate in SSL_CERT_FILE if the system does not know it")
+	}
 	for _, ours := range []string{"prefix", "durable", "tls"} {
 		q.Del(ours)
 	}

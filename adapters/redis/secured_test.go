@@ -1,6 +1,9 @@
 package redis
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // Nothing travels in the clear to another machine unless the URL says so.
 func TestWhoIsSpokenToInTheClear(t *testing.T) {
@@ -26,6 +29,22 @@ func TestWhoIsSpokenToInTheClear(t *testing.T) {
 		c := set.options.TLSConfig
 		if (c != nil) != want || (c != nil && (c.InsecureSkipVerify || c.ServerName == "")) {
 			t.Errorf("%s is spoken to in TLS: %v (%+v), want %v", url, c != nil, c, want)
+		}
+	}
+}
+
+// Security line 53: no way to write the address gives up the proof.
+func TestNoAddressOfRedisTurnsVerificationOff(t *testing.T) {
+	for _, url := range []string{
+		"rediss://redis.example?skip_verify=true", "redis://redis.example?skip_verify=1", "rediss://redis.example?skip_verify=",
+		"rediss://u:canary@redis.example?tls=off&skip_verify=true", "rediss://u:canary@redis.example?tls=on&tls=off",
+		"rediss://redis.example:port", "rediss://[::1", "rediss:redis.example", "rediss://u:canary@redis.example#x", "rediss://%zz",
+	} {
+		set, err := parse(url)
+		if err == nil {
+			t.Errorf("%s is taken: %+v", url, set.options.TLSConfig)
+		} else if strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: the refusal shows the password", url)
 		}
 	}
 }

@@ -112,8 +112,8 @@ var modes = []string{"disable", "require", "verify-ca", "verify-full"}
 func secured(u *url.URL) (*pgx.ConnConfig, error) {
 	stated, ok := u.Query()["sslmode"]
 	if ok {
-		if !slices.Contains(modes, stated[0]) {
-			return nil, errors.New("sslmode must be verify-full, verify-ca, require or disable")
+		if len(stated) > 1 || !slices.Contains(modes, stated[0]) {
+			return nil, errors.New("sslmode must be verify-full, verify-ca, require or disable, and come once")
 		}
 		return parse(u)
 	}

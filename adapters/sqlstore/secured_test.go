@@ -55,3 +55,14 @@ func TestWhoIsSpokenToInTheClear(t *testing.T) {
 		}
 	}
 }
+
+func TestASettingOfTLSThatContradictsItselfIsRefused(t *testing.T) {
+	for _, dsn := range []string{
+		"postgres://u@db.example/d?sslmode=verify-full&sslmode=disable", "postgres://u@db.example/d?sslmode=disable&sslmode=verify-full",
+		"postgres://u@db.example/d?sslmode=verify-full%20", "postgres://u@db.example/d?sslmode=", "postgres://u@127.0.0.1/d?sslmode=prefer",
+	} {
+		if settings, err := postgresSettings(dsn); err == nil {
+			t.Errorf("%s is taken: %+v", dsn, settings.TLSConfig)
+		}
+	}
+}

@@ -92,6 +92,7 @@ func TestEachMistake(t *testing.T) {
 		{"PERCH_STORE=postgres://u:canary#x@db/perch", "PERCH_STORE", "%-escapes"},
 		{"PERCH_STORE=postgresql://u:canary/x@db/perch", "PERCH_STORE", "%-escapes"},
 		{"PERCH_STORE=postgres://u:canary@db/perch?sslmode=prefer", "PERCH_STORE", "whether TLS is used"},
+		{"PERCH_STORE=postgres://u:canary@db/perch?sslmode=verify-full&sslmode=disable", "PERCH_STORE", "whether TLS is used"},
 		{"PERCH_CLOUDFLARE_TOKEN=canary PERCH_STORE=d1:", "PERCH_STORE", "write d1:ACCOUNT/DATABASE"},
 		{"PERCH_CLOUDFLARE_TOKEN=canary PERCH_VAULT=d1:me/perch", "PERCH_VAULT", "write d1:ACCOUNT/DATABASE"},
 		{"PERCH_CLOUDFLARE_TOKEN=canary PERCH_QUOTA=" + inD1 + "/x", "PERCH_QUOTA", "write d1:ACCOUNT/DATABASE"},
