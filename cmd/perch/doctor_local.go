@@ -84,7 +84,8 @@ func (e *exam) isPerch(ctx context.Context, address string) bool {
 	if ip := net.ParseIP(host); host == "" || ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, e.cfg.Scheme()+net.JoinHostPort(host, port)+"/healthz", nil)
+	at := e.cfg.Scheme() + net.JoinHostPort(host, port) + "/healthz"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
 		return false
 	}

@@ -118,7 +118,8 @@ func checkPostgres(variable, store string) Mistakes {
 			"postgres://USER:PASSWORD@HOST:5432/DATABASE, with %-escapes for what is no letter or digit in the password"}}
 	}
 	modes, stated := u.Query()["sslmode"]
-	if stated && (len(modes) > 1 || !slices.Contains([]string{"disable", "require", "verify-ca", "verify-full"}, modes[0])) {
+	known := []string{"disable", "require", "verify-ca", "verify-full"}
+	if stated && (len(modes) > 1 || !slices.Contains(known, modes[0])) {
 		return Mistakes{{variable, "has an sslmode that does not say whether TLS is used; write verify-full, verify-ca, " +
 			"require or disable, or leave it out: then another machine must prove who it is"}}
 	}

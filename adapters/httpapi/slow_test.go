@@ -1,0 +1,83 @@
+package httpapi
+
+import (
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Security line 60: Fiber's own reader of forms sizes lists by such names. Ours
+// knows no lists: the names are unknown parameters, or none.
+func TestAFormKeyThatNamesAPlaceInAListIsRefused(t *testing.T) {
+	h := build(t, plan{})
+	for _, key := range []string{
+		"a.18446744073704", "a[-1]", "a[18446744073704]", "grant_type.18446744073704", "grant_type[-1]", "grant_type[0]", "a[][][]", "a[b].c[0]",
+		"\x00", "a\x00b", "[", "]", ".", "a..b",
+	} {
+		for _, path := range []string{"/oauth/token", "/2/oauth2/token", "/oauth/revoke", "/2/oauth2/revoke"} {
+			form := url.QueryEscape(key) + "=x&client_id=" + h.pk
+			a := ask(t, "POST", h.public+path, form, "Content-Type: application/x-www-form-urlencoded")
+			if a.StatusCode != 400 {
+				t.Errorf("%s at %s: %d %s", key, path, a.StatusCode, a.body)
+			}
+		}
+	}
+}
+
+// Security line 63: slow headers, slow bodies, and bodies in a million pieces.
+func TestSlowAndChoppedRequestsAreCutWithAReason(t *testing.T) {
+	h := build(t, plan{wait: func(w *patience) {
+		w.header, w.body, w.small = 500*time.Millisecond, 300*time.Millisecond, 900*time.Millisecond
+	}})
+	token := "POST /oauth/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+	for name, c := range map[string]struct {
+		begin, drip, want string
+	}{
+		"a header that stops":        {"GET /healthz HTTP/1.1\r\nX-A: ", "", "HTTP/1.1 408 "},
+		"a header that drips":        {"GET /healthz HTTP/1.1\r\nX-A: ", "a", "HTTP/1.1 408 "},
+		"a declared body that stops": {token + "Content-Length: 9\r\n\r\n{\"a", "", "HTTP/1.1 408 "},
+		"a declared body that drips": {token + "Content-Length: 9000\r\n\r\n{\"a", "a", "HTTP/1.1 408 "},
+		"chunks that stop":           {token + "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", "", "HTTP/1.1 408 "},
+		"chunks that drip":           {token + "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n", "1\r\na\r\n", "HTTP/1.1 408 "},
+	} {
+		conn := dial(t, h.public)
+		_, err := io.WriteString(conn, c.begin)
+		must(t, err)
+		ended := make(chan struct{})
+		go func() {
+			for c.drip != "" {
+				select {
+				case <-ended:
+					return
+				case <-time.After(50 * time.Millisecond):
+					_, _ = io.WriteString(conn, c.drip)
+				}
+			}
+		}()
+		got, _ := io.ReadAll(conn)
+		close(ended)
+		if !strings.HasPrefix(string(got), c.want) || strings.Count(string(got), "HTTP/1.1 ") != 1 ||
+			!strings.Contains(string(got), "onnection: close") {
+			t.Errorf("%s: %.300q", name, got)
+		}
+	}
+}
+
+func TestABodyInAMillionPiecesIsRefusedAtItsLimit(t *testing.T) {
+	h := build(t, plan{})
+	c := dial(t, h.public)
+	must(t, c.SetDeadline(time.Now().Add(20*time.Second)))
+	go func() {
+		_, _ = io.WriteString(c, "POST /oauth/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"+
+			strings.Repeat("1\r\na\r\n", 1_000_000)+"0\r\n\r\n")
+	}()
+	b := make([]byte, 4096)
+	n, err := c.Read(b)
+	if got := string(b[:n]); err != nil || !strings.HasPrefix(got, "HTTP/1.1 413 ") ||
+		!strings.Contains(got, strconv.Itoa(tokenLimit)) {
+		t.Errorf("%v: %.300q", err, got)
+	}
+}
