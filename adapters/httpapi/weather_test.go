@@ -153,9 +153,10 @@ type bearer struct {
 // A neighbourhood is a house in the weather with several tenants.
 type neighbourhood struct {
 	*lab
-	weather *weather
-	bearers []bearer
-	grants  map[string]string // of X's tokens, the ID of the grant
+	weather  *weather
+	bearers  []bearer
+	grants   map[string]string // of X's tokens, the ID of the grant
+	visitors int
 }
 
 // settle makes n tenants, each with a grant of its own, and all kinds of
@@ -165,7 +166,7 @@ func settle(t *testing.T, seed uint64, n int) *neighbourhood {
 	w := &weather{random: rand.New(rand.NewPCG(seed, seed))} // #nosec G404 -- to be repeated
 	h := &neighbourhood{weather: w, grants: map[string]string{}}
 	h.lab = &lab{x: &recorder{}, store: memory.Open(), ring: keyring.Ephemeral()}
-	h.house = build(t, plan{x: h.x, store: h.store, ring: h.ring, quotas: plenty{}, stores: w.over})
+	h.house = build(t, plan{x: h.x, store: h.store, ring: h.ring, quotas: plenty{}, stores: w.over, proxies: []string{"127.0.0.0/8"}})
 	h.line = &line{to: h.public}
 	t.Cleanup(h.line.hangUp)
 	for i := range n {
@@ -258,7 +259,8 @@ func TestRandomFailuresOfTheStoreLetNobodyIn(t *testing.T) {
 // attempt makes one request with the credential and returns its status.
 func (h *neighbourhood) attempt(t *testing.T, b bearer) int {
 	t.Helper()
-	head := "GET /2/users/me HTTP/1.1\r\nHost: a\r\n"
+	h.visitors++ // each comes from an address of its own: wrong keys are slowed by address
+	head := fmt.Sprintf("GET /2/users/me HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.%d.%d\r\n", h.visitors>>8, h.visitors&255)
 	if b.text != "" {
 		head += "Authorization: Bearer " + b.text + "\r\n"
 	}
