@@ -6,11 +6,12 @@ KILLS ?= 50
 TIME ?= 1m
 PARALLEL ?= 1
 SEED ?= 0
+N ?= 10000
 PERCH_VERIFIED ?= $(CURDIR)/.cache/verified
 export PERCH_VERIFIED
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all edge clients lint fmt generate bench torture races fuzz
+.PHONY: help run build test test-all edge clients lint fmt generate bench torture timing races fuzz
 
 help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +52,9 @@ torture: ## kill replicas KILLS times in each of four setups, and count what was
 
 fuzz: ## let every fuzz target run for TIME, or FUZZ=name alone, PARALLEL inputs at once, and count
 	@.ci/fuzz $(TIME) '$(FUZZ)' $(PARALLEL)
+
+timing: ## time N existing and unknown API keys of each kind, and print whether time tells them apart
+	go test -count=1 -run TestTimeDoesNotTell -v -timeout 1h ./cmd/internal/wiring -timings=$(N) | grep -v '^==='
 
 races: ## run the tests of races twenty times under the race detector
 	go test -race -count=20 -run 'Concurrent|AtOnce|Once|Many' ./app/... ./adapters/...

@@ -318,7 +318,6 @@ func TestTheLastUseOfAKeyOutlivesTheHouse(t *testing.T) {
 	})
 }
 
-
 // here is an address of its own for each name.
 func here(name string) netip.Addr {
 	sum := sha256.Sum256([]byte(name))
