@@ -51,6 +51,7 @@ func (s *Server) createApp(r *request) error {
 	if err != nil {
 		return err
 	}
+	r.event.App = a.ID
 	r.c.Status(http.StatusCreated)
 	r.json(plainJSON, viewApp(a))
 	return nil

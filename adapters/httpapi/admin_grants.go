@@ -3,6 +3,8 @@ package httpapi
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"perch/app/grants"
@@ -14,15 +16,25 @@ import (
 )
 
 func (s *Server) listAllGrants(r *request) error {
-	q, after, n, err := r.paging("app")
+	q, after, n, err := r.paging("app", "state")
 	if err != nil {
 		return err
 	}
-	all, err := s.services.Grants.List(r.ctx, client.AppID(q.Get("app")), oauth.GrantID(after), n+1)
+	state := oauth.State(q.Get("state"))
+	if state != "" && !slices.Contains(oauth.States(), state) {
+		return fault.New(fault.Invalid, "the state %q is unknown; grants are %s", clip(string(state), 40),
+			strings.Join(texts(oauth.States()), ", "))
+	}
+	r.event.App = client.AppID(q.Get("app"))
+	all, err := s.services.Grants.List(r.ctx, r.event.App, oauth.GrantID(after), n+1)
 	if err != nil {
 		return err
 	}
-	r.json(plainJSON, pageOf(all, n, viewGrant, grantID))
+	p := pageOf(all, n, viewGrant, grantID)
+	if state != "" { // a page may be shorter than asked for, and empty, and not the last
+		p.Data = slices.DeleteFunc(p.Data, func(g grantView) bool { return g.State != string(state) })
+	}
+	r.json(plainJSON, p)
 	return nil
 }
 
@@ -78,6 +90,7 @@ func (s *Server) importGrant(r *request) error {
 	if err != nil {
 		return err
 	}
+	r.event.App, r.event.User = app.ID, user.ID(clip(in.UserID, maxID))
 	scopes, err := oauth.ParseScopes(in.Scope)
 	if err != nil {
 		return err
@@ -94,6 +107,7 @@ func (s *Server) importGrant(r *request) error {
 	if err != nil {
 		return err
 	}
+	r.event.Grant = g.ID
 	r.c.Status(http.StatusCreated)
 	r.json(plainJSON, viewGrant(g))
 	return nil

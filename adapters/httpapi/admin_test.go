@@ -191,6 +191,22 @@ func TestAdminGrants(t *testing.T) {
 	if len(list.json(t)["data"].([]any)) != 2 || strings.Contains(list.body, "canary") {
 		t.Errorf("list: %s", list.body)
 	}
+	for state, n := range map[string]int{"active": 2, "suspect": 0, "revoked": 0} {
+		a := h.operator("GET", "/admin/v1/grants?state="+state, "")
+		if data, ok := a.json(t)["data"].([]any); !ok || len(data) != n {
+			t.Errorf("%s: %s", state, a.body)
+		}
+	}
+	seen, after := 0, ""
+	for range 2 { // a page of those that are left out is empty and leads on
+		m := h.operator("GET", "/admin/v1/grants?state=revoked&limit=1&after="+after, "").json(t)
+		after, _ = m["next"].(string)
+		seen += len(m["data"].([]any))
+	}
+	if a := h.operator("GET", "/admin/v1/grants?state=good", ""); seen != 0 || after != "" || a.StatusCode != http.StatusBadRequest ||
+		!strings.Contains(a.body, "active, suspect, revoked") {
+		t.Errorf("%d seen, %q, %s", seen, after, a.body)
+	}
 	if a := h.operator("GET", "/admin/v1/grants?app=nope", ""); a.body != `{"data":[]}`+"\n" {
 		t.Errorf("none: %s", a.body)
 	}

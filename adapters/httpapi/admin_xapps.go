@@ -69,6 +69,7 @@ func (s *Server) addXApp(r *request) error {
 	if err != nil {
 		return err
 	}
+	r.event.XApp = x.ID
 	r.c.Status(http.StatusCreated)
 	r.json(plainJSON, viewXApp(x))
 	return nil

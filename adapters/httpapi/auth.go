@@ -27,8 +27,8 @@ func (s *Server) admit(r *request) error {
 		return s.enter(r)
 	case guardCaller:
 		return s.enter(r)
-	case guardOperator:
-		return s.operator(r)
+	case guardViewer, guardOperator, guardOwner:
+		return s.operate(r)
 	}
 	return fault.New(fault.Forbidden, "this route has no guard")
 }
@@ -58,22 +58,6 @@ func (s *Server) enter(r *request) error {
 		r.shared, r.held = true, r.caller.Cookie // the gate has seen that the application allows it
 	}
 	return err
-}
-
-// operator compares the bearer with the operators' token.
-func (s *Server) operator(r *request) error {
-	bound, bearer, err := credentialOf(r)
-	if err != nil {
-		return err
-	}
-	switch {
-	case bearer.Empty(), bound:
-		return fault.New(fault.Unauthenticated, "send Authorization: Bearer with the operators' token").
-			Named(noCredential)
-	case s.cfg.AdminToken.Empty(), !bearer.Equal(s.cfg.AdminToken):
-		return fault.New(fault.Unauthenticated, "this is not the operators' token").Named("bad-admin-token")
-	}
-	return nil
 }
 
 // credentialOf reads the Authorization header, and whether its scheme is DPoP; a

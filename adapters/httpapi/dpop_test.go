@@ -130,7 +130,7 @@ func TestTwoProofsAreNone(t *testing.T) {
 	h, d := build(t, plan{}), conformance.NewDevice(t)
 	proof := "DPoP: " + d.Prove(t, "POST", h.public+"/oauth/token", nil) + "\r\n"
 	got := raw(t, h.public, "POST /oauth/token HTTP/1.1\r\nHost: x\r\n"+proof+proof+"Content-Length: 0\r\n\r\n")
-	if !strings.HasPrefix(got, "HTTP/1.1 400 ") || !strings.Contains(got, "dpop comes twice") {
+	if !strings.HasPrefix(got, "HTTP/1.1 400 ") || !strings.Contains(got, "DPoP comes twice") {
 		t.Error(got)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"perch/adapters/jws"
 	"perch/adapters/keyring"
 	"perch/adapters/memory"
+	"perch/adapters/telemetry"
 	"perch/adapters/xhttp"
 	"perch/adapters/xhttp/xsim"
 	"perch/app/access"
@@ -26,6 +27,7 @@ import (
 	"perch/app/clock"
 	"perch/app/grants"
 	"perch/app/health"
+	"perch/app/operators"
 	"perch/app/sessions"
 	"perch/app/uses"
 	"perch/app/xapps"
@@ -65,6 +67,9 @@ type plan struct {
 	tls     bool     // the doors speak it
 	plain   bool     // and never do
 	limits  Limits
+
+	operators func(ports.Operators) ports.Operators
+	unfounded bool // the founding token is turned off
 }
 
 // stores are what the services of a house read and write.
@@ -133,7 +138,7 @@ func build(t testing.TB, p plan) *house {
 
 	publicLn, adminLn := listenLocal(t), listenLocal(t)
 	scheme := "http://"
-	cfg := Config{AdminToken: secret.New(adminToken), Version: "test", Proxies: prefixes(p.proxies...), Limits: p.limits}
+	cfg := Config{Version: "test", Proxies: prefixes(p.proxies...), Limits: p.limits}
 	if p.tls || *overTLS && !p.plain {
 		scheme, cfg.Certificate = "https://", certificate(t)
 	}
@@ -142,9 +147,9 @@ func build(t testing.TB, p plan) *house {
 	if p.secure {
 		issuer = "https://perch.example"
 	}
-	h.services = furnish(p, gateway, issuer)
+	logger := telemetry.NewLogger(h.log, "info", "text")
+	h.services = furnish(t, p, gateway, issuer, logger)
 	cfg.PublicURL = issuer
-	logger := slog.New(slog.NewTextHandler(h.log, nil))
 	h.server = NewPublic(cfg, h.services, logger)
 	if p.wait != nil {
 		p.wait(&h.server.wait)
@@ -157,7 +162,7 @@ func build(t testing.TB, p plan) *house {
 	return h
 }
 
-func furnish(p plan, x ports.TwitterGateway, issuer string) Services {
+func furnish(t testing.TB, p plan, x ports.TwitterGateway, issuer string, log *slog.Logger) Services {
 	if p.store == nil {
 		p.store = memory.Open()
 	}
@@ -168,6 +173,18 @@ func furnish(p plan, x ports.TwitterGateway, issuer string) Services {
 		p.quotas = p.store.Quota()
 	}
 	store, ring := p.store, p.ring
+	staff := operators.Parts{
+		Operators: store.Operators(), Uses: store.Uses(), Keyring: ring, Observer: telemetry.NewLog(log),
+		Founding: secret.New(adminToken),
+	}
+	if p.operators != nil {
+		staff.Operators = p.operators(staff.Operators)
+	}
+	if p.unfounded {
+		staff.Founding = secret.Text{}
+	}
+	os := operators.New(staff)
+	t.Cleanup(os.Close)
 	apps := store.Registry().Apps()
 	if p.apps != nil {
 		apps = p.apps(apps)
@@ -193,7 +210,7 @@ func furnish(p plan, x ports.TwitterGateway, issuer string) Services {
 	})
 	return Services{
 		Gate: access.New(cs, ss), Actions: actions.New(gs, ss, xs, p.quotas, p.limit, x, silence{}),
-		Clients: cs, Grants: gs, Sessions: ss, XApps: xs, Health: health.New(p.parts...), Uses: us,
+		Clients: cs, Grants: gs, Sessions: ss, XApps: xs, Operators: os, Health: health.New(p.parts...), Uses: us,
 	}
 }
 

@@ -16,7 +16,9 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"perch/app/access"
+	"perch/domain/audit"
 	"perch/domain/fault"
+	"perch/domain/operator"
 )
 
 // RequestID is the header under which every reply names its request.
@@ -38,9 +40,11 @@ type request struct {
 
 	route  *route // nil before one is found
 	caller access.Caller
-	body   *body // nil for none
-	shared bool  // the origin may read the reply
-	held   bool  // also if the page sent its session cookie along
+	by     operator.Operator // on the operators' listener, once it is known who asks
+	event  audit.Event       // what is said of the call besides, on the same listener
+	body   *body             // nil for none
+	shared bool              // the origin may read the reply
+	held   bool              // also if the page sent its session cookie along
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc

@@ -2,9 +2,12 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gofiber/fiber/v2"
+
+	"perch/domain/operator"
 )
 
 // A guard says who may use a route.
@@ -12,14 +15,24 @@ type guard string
 
 // There is no route without a guard. A client guard's handler authenticates the
 // OAuth client itself; the action guard asks for a caller unless X asks for no
-// credential.
+// credential. The last three name the role of an operator that the route takes.
 const (
 	guardAnyone   guard = "anyone"
 	guardClient   guard = "client"
 	guardCaller   guard = "caller"
 	guardAction   guard = "action"
-	guardOperator guard = "operator"
+	guardViewer         = guard(operator.Viewer)
+	guardOperator       = guard(operator.Keeper)
+	guardOwner          = guard(operator.Owner)
 )
+
+// role is the role that an operator must have, "" where none is asked for one.
+func (g guard) role() operator.Role {
+	if role := operator.Role(g); slices.Contains(operator.Roles(), role) {
+		return role
+	}
+	return ""
+}
 
 // sharing says which pages in browsers may read a route's replies.
 type sharing string
@@ -88,22 +101,29 @@ func (s *Server) publicRoutes() []route {
 func (s *Server) adminRoutes() []route {
 	const get, post, patch, del = http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete
 	return []route{
-		{get, "/admin/v1/apps", guardOperator, shareNobody, noLimit, problems, (*Server).listApps},
+		{get, "/admin/v1/apps", guardViewer, shareNobody, noLimit, problems, (*Server).listApps},
 		{post, "/admin/v1/apps", guardOperator, shareNobody, jsonLimit, problems, (*Server).createApp},
-		{get, "/admin/v1/apps/:id", guardOperator, shareNobody, noLimit, problems, (*Server).getApp},
+		{get, "/admin/v1/apps/:id", guardViewer, shareNobody, noLimit, problems, (*Server).getApp},
 		{patch, "/admin/v1/apps/:id", guardOperator, shareNobody, jsonLimit, problems, (*Server).changeApp},
-		{get, "/admin/v1/apps/:id/keys", guardOperator, shareNobody, noLimit, problems, (*Server).listKeys},
+		{get, "/admin/v1/apps/:id/keys", guardViewer, shareNobody, noLimit, problems, (*Server).listKeys},
 		{post, "/admin/v1/apps/:id/keys", guardOperator, shareNobody, jsonLimit, problems, (*Server).issueKey},
 		{patch, "/admin/v1/keys/:id", guardOperator, shareNobody, jsonLimit, problems, (*Server).changeKey},
 		{post, "/admin/v1/keys/:id/rotate", guardOperator, shareNobody, jsonLimit, problems, (*Server).rotateKey},
 		{del, "/admin/v1/keys/:id", guardOperator, shareNobody, noLimit, problems, (*Server).revokeKey},
-		{get, "/admin/v1/xapps", guardOperator, shareNobody, noLimit, problems, (*Server).listXApps},
-		{post, "/admin/v1/xapps", guardOperator, shareNobody, jsonLimit, problems, (*Server).addXApp},
-		{patch, "/admin/v1/xapps/:id", guardOperator, shareNobody, jsonLimit, problems, (*Server).changeXApp},
-		{del, "/admin/v1/xapps/:id", guardOperator, shareNobody, noLimit, problems, (*Server).removeXApp},
-		{get, "/admin/v1/grants", guardOperator, shareNobody, noLimit, problems, (*Server).listAllGrants},
+		{get, "/admin/v1/xapps", guardViewer, shareNobody, noLimit, problems, (*Server).listXApps},
+		{post, "/admin/v1/xapps", guardOwner, shareNobody, jsonLimit, problems, (*Server).addXApp},
+		{patch, "/admin/v1/xapps/:id", guardOwner, shareNobody, jsonLimit, problems, (*Server).changeXApp},
+		{del, "/admin/v1/xapps/:id", guardOwner, shareNobody, noLimit, problems, (*Server).removeXApp},
+		{get, "/admin/v1/grants", guardViewer, shareNobody, noLimit, problems, (*Server).listAllGrants},
 		{del, "/admin/v1/grants/:id", guardOperator, shareNobody, noLimit, problems, (*Server).revokeAnyGrant},
 		{post, "/admin/v1/grants/import", guardOperator, shareNobody, jsonLimit, problems, (*Server).importGrant},
+		{get, "/admin/v1/operators", guardViewer, shareNobody, noLimit, problems, (*Server).listOperators},
+		{post, "/admin/v1/operators", guardOwner, shareNobody, jsonLimit, problems, (*Server).addOperator},
+		{get, "/admin/v1/operators/me", guardViewer, shareNobody, noLimit, problems, (*Server).whoAmI},
+		{get, "/admin/v1/operators/:id", guardViewer, shareNobody, noLimit, problems, (*Server).getOperator},
+		{patch, "/admin/v1/operators/:id", guardOwner, shareNobody, jsonLimit, problems, (*Server).changeOperator},
+		{del, "/admin/v1/operators/:id", guardOwner, shareNobody, noLimit, problems, (*Server).revokeOperator},
+		{post, "/admin/v1/operators/:id/rotate", guardOwner, shareNobody, jsonLimit, problems, (*Server).rotateOperator},
 		{get, "/healthz", guardAnyone, shareNobody, noLimit, problems, (*Server).alive},
 		{get, "/readyz", guardAnyone, shareNobody, noLimit, problems, (*Server).ready},
 	}
@@ -119,7 +139,11 @@ func (s *Server) mount(table []route) {
 	}
 	preflights := map[string]bool{}
 	for _, row := range table {
-		s.app.Add(row.method, row.path, func(c *fiber.Ctx) error { return s.serve(from(c), &row) })
+		serve := s.serve
+		if row.guard.role() != "" {
+			serve = s.audited
+		}
+		s.app.Add(row.method, row.path, func(c *fiber.Ctx) error { return serve(from(c), &row) })
 		if row.cors != shareNobody && !preflights[row.path] {
 			preflights[row.path] = true
 			all := strings.Join(methods[row.path], ", ")

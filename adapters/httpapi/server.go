@@ -22,17 +22,16 @@ import (
 	"perch/app/clients"
 	"perch/app/grants"
 	"perch/app/health"
+	"perch/app/operators"
 	"perch/app/sessions"
 	"perch/app/uses"
 	"perch/app/xapps"
-	"perch/domain/secret"
 )
 
 // Config is what the doors need to know.
 type Config struct {
-	PublicURL  string      // the issuer, without a slash at its end; https makes cookies Secure and adds HSTS
-	AdminToken secret.Text // what operators send as bearer; if empty every operator is refused
-	Version    string      // shown by /healthz
+	PublicURL string // the issuer, without a slash at its end; https makes cookies Secure and adds HSTS
+	Version   string // shown by /healthz
 
 	// Proxies are those that are believed when they say whom they speak for. IPv4
 	// is not written as IPv6.
@@ -44,14 +43,15 @@ type Config struct {
 
 // Services are what the doors lead to.
 type Services struct {
-	Gate     *access.Gate
-	Actions  *actions.Service
-	Clients  *clients.Service
-	Grants   *grants.Service
-	Sessions *sessions.Service
-	XApps    *xapps.Service
-	Health   *health.Service
-	Uses     *uses.Uses
+	Gate      *access.Gate
+	Actions   *actions.Service
+	Clients   *clients.Service
+	Grants    *grants.Service
+	Sessions  *sessions.Service
+	XApps     *xapps.Service
+	Operators *operators.Service
+	Health    *health.Service
+	Uses      *uses.Uses
 }
 
 // patience is how long the door waits.

@@ -21,15 +21,17 @@ func NewLog(log *slog.Logger) *Log { return &Log{log} }
 // Observe writes who did what, to what, and how it ended. What was not part of
 // the operation is left out.
 func (l *Log) Observe(ctx context.Context, e audit.Event) {
-	attrs := make([]slog.Attr, 0, 14)
+	attrs := make([]slog.Attr, 0, 16)
 	for _, a := range []slog.Attr{
 		slog.String("request", e.Request),
 		slog.String("actor", e.Actor),
+		slog.String("address", address(e)),
 		slog.String("app", string(e.App)),
 		slog.String("action", e.Verb),
 		slog.String("grant", string(e.Grant)),
 		slog.String("x_app", string(e.XApp)),
 		slog.String("user", string(e.User)),
+		slog.String("target", e.Target),
 		slog.String("outcome", string(e.Outcome)),
 		slog.String("transaction", e.Transaction),
 	} {
@@ -45,6 +47,13 @@ func (l *Log) Observe(ctx context.Context, e audit.Event) {
 		attrs = append(attrs, why(e)...)
 	}
 	l.log.LogAttrs(ctx, level(e), "operation", attrs...)
+}
+
+func address(e audit.Event) string {
+	if !e.Address.IsValid() {
+		return ""
+	}
+	return e.Address.String()
 }
 
 // why is what the client was told, and where something broke also its cause.

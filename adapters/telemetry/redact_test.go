@@ -41,6 +41,7 @@ func TestNoSecretReachesAHandler(t *testing.T) {
 		"name in a case": func(l *slog.Logger) { l.Info("m", "X-Api-Key", canary, "newPassword", canary, "Set-Cookie", canary) },
 		"message":        func(l *slog.Logger) { l.Info("got Authorization: Bearer " + canary + "-abcdefgh") },
 		"basic":          func(l *slog.Logger) { l.Info("m", "h", "Basic "+canary+"QWxhZGRpbjpv") },
+		"operator":       func(l *slog.Logger) { l.Info("m", "h", "op_"+canary+"ABCDEFGHIJ") },
 		"secret key":     func(l *slog.Logger) { l.Info("m", "h", "sk_"+canary+"ABCDEFGHIJ") },
 		"refresh token":  func(l *slog.Logger) { l.Info("m", "h", "rt_ses_abc."+canary+"."+canary) },
 		"jwt":            func(l *slog.Logger) { l.Info("m", "h", "x eyJhbGciOi."+canary+"."+canary) },

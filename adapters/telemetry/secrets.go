@@ -38,7 +38,7 @@ var patterns = []*regexp.Regexp{
 	regexp.MustCompile(
 		`(?i)("\w*(?:token|secret|password|verifier|api_key|assertion|authorization)"\s*:\s*)"(?:[^"\\]|\\.)*"`),
 	// Keys and credentials of Perch, and those of X in a box.
-	regexp.MustCompile(`()\b(?:sk|rt)_[\w.:-]{6,}`),
+	regexp.MustCompile(`()\b(?:sk|rt|op)_[\w.:-]{6,}`),
 	regexp.MustCompile(`()\bsim_(?:access|refresh|bearer|code)_[A-Za-z0-9_-]+`),
 	// JSON Web Tokens.
 	regexp.MustCompile(`()\beyJ[\w-]{4,}\.[\w-]+\.?[\w-]*`),
@@ -75,5 +75,5 @@ func suspicious(s string) bool {
 		}
 	}
 	return capitals >= 26 || strings.Contains(s, "eyJ") || strings.Contains(s, "sk_") ||
-		strings.Contains(s, "rt_") || strings.Contains(s, "sim_")
+		strings.Contains(s, "rt_") || strings.Contains(s, "op_") || strings.Contains(s, "sim_")
 }

@@ -133,7 +133,8 @@ func (v appList) Run(ctx context.Context, p *program) error {
 	for _, a := range apps {
 		rows = append(rows, []string{a.ID, a.Name, a.Status, a.XApp, a.Origins.String(), when(a.CreatedAt)})
 	}
-	table(p.out, "ID\tNAME\tSTATUS\tX APP\tORIGINS\tCREATED", rows)
+	p.list("ID\tNAME\tSTATUS\tX APP\tORIGINS\tCREATED", rows,
+		"There are no client applications; perch apps add NAME registers one.")
 	return nil
 }
 

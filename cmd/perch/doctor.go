@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -15,6 +16,7 @@ import (
 
 type doctorVerb struct {
 	config.Config `embed:""`
+	JSON          bool `name:"json" help:"Answer in JSON, for scripts."`
 }
 
 // patience bounds each examination.
@@ -68,10 +70,38 @@ func (v *doctorVerb) Run(ctx context.Context, p *program) error {
 		look(ctx)
 		cancel()
 	}
-	return e.report()
+	count := map[string]int{}
+	for _, f := range e.findings {
+		count[f.verdict]++
+	}
+	if v.JSON {
+		return errors.Join(asJSON(p.out, e.document()), verdictOf(count))
+	}
+	e.report(count)
+	return verdictOf(count)
 }
 
-func (e *exam) report() error {
+// verdictOf fails where something is to be repaired.
+func verdictOf(count map[string]int) error {
+	if count[broken] > 0 {
+		return errReported
+	}
+	return nil
+}
+
+// document is what was found, for programs. A verdict is ok, warn or fail.
+func (e *exam) document() map[string]any {
+	settings, findings := []map[string]string{}, []map[string]string{}
+	for _, s := range e.cfg.Show() {
+		settings = append(settings, map[string]string{"variable": s.Variable, "value": s.Value})
+	}
+	for _, f := range e.findings {
+		findings = append(findings, map[string]string{"verdict": strings.ToLower(f.verdict), "about": f.about, "say": f.say})
+	}
+	return map[string]any{"settings": settings, "findings": findings}
+}
+
+func (e *exam) report(count map[string]int) {
 	e.p.say("Settings in force\n")
 	var rows [][]string
 	for _, s := range e.cfg.Show() {
@@ -79,9 +109,7 @@ func (e *exam) report() error {
 	}
 	fields(e.p.out, rows)
 	e.p.say("\nFindings\n")
-	count := map[string]int{}
 	for _, f := range e.findings {
-		count[f.verdict]++
 		lines := strings.Split(f.say, "\n")
 		for i := range lines {
 			lines[i] = printable(lines[i])
@@ -91,13 +119,11 @@ func (e *exam) report() error {
 	switch {
 	case count[broken] > 0:
 		e.p.say("\n%d to repair, %d to look at, %d in order.\n", count[broken], count[doubtful], count[fine])
-		return errReported
 	case count[doubtful] > 0:
 		e.p.say("\nNothing to repair, %d to look at, %d in order.\n", count[doubtful], count[fine])
 	default:
 		e.p.say("\nAll is in order.\n")
 	}
-	return nil
 }
 
 // settings reports what is wrong with them. The public URL is left to redirect.

@@ -28,8 +28,10 @@ func (e *exam) operators(context.Context) {
 	file := config.DefaultAdminTokenFile
 	_, err := os.Stat(file)
 	switch {
+	case e.cfg.AdminTokenOff:
+		e.add(fine, about, "the founding token is off: each needs a token of his own")
 	case !e.cfg.AdminToken.Empty():
-		e.add(fine, about, "their token is set")
+		e.add(fine, about, "the founding token is set")
 	case errors.Is(err, fs.ErrNotExist):
 		e.add(fine, about, "%s does not exist yet; perch serve makes it", file)
 	case err != nil:
@@ -44,7 +46,7 @@ func (e *exam) tokenFile(about, file string) {
 		e.add(broken, about, "%v", err)
 		return
 	}
-	e.add(fine, about, "their token is in %s", file)
+	e.add(fine, about, "the founding token is in %s", file)
 }
 
 // listeners tries whether Perch could listen where it is told to.

@@ -33,7 +33,8 @@ const grantsPath = "/admin/v1/grants"
 
 type grantList struct {
 	remote
-	App string `placeholder:"ID" help:"Only those of this client application."`
+	App   string `placeholder:"ID" help:"Only those of this client application."`
+	State string `enum:",active,suspect,revoked" default:"" placeholder:"STATE" help:"Only those in this state: active, suspect or revoked."`
 }
 
 // Run lists grants.
@@ -43,8 +44,10 @@ func (v grantList) Run(ctx context.Context, p *program) error {
 		return err
 	}
 	query := url.Values{}
-	if v.App != "" {
-		query.Set("app", v.App)
+	for name, value := range map[string]string{"app": v.App, "state": v.State} {
+		if value != "" {
+			query.Set(name, value)
+		}
 	}
 	items, err := o.list(ctx, grantsPath, query)
 	if err != nil {
@@ -65,7 +68,8 @@ func (v grantList) Run(ctx context.Context, p *program) error {
 		}
 		rows = append(rows, []string{g.ID, g.AppID, name, g.State, g.XApp, when(g.CreatedAt), when(g.ExpiresAt)})
 	}
-	table(p.out, "ID\tAPPLICATION\tUSER\tSTATE\tX APP\tCREATED\tACCESS TOKEN UNTIL", rows)
+	p.list("ID\tAPPLICATION\tUSER\tSTATE\tX APP\tCREATED\tACCESS TOKEN UNTIL", rows,
+		"There are no such grants; a user makes one by connecting, perch grants import by taking tokens over.")
 	return nil
 }
 

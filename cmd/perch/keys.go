@@ -161,7 +161,8 @@ func (v keyList) Run(ctx context.Context, p *program) error {
 			when(k.LastUsedAt),
 		})
 	}
-	table(p.out, "ID\tNAME\tKIND\tKEY\tACTS FOR\tSTATE\tCREATED\tEXPIRES\tLAST USED", rows)
+	p.list("ID\tNAME\tKIND\tKEY\tACTS FOR\tSTATE\tCREATED\tEXPIRES\tLAST USED", rows,
+		"This client application has no keys; perch keys add --app "+v.App+" makes one.")
 	return nil
 }
 

@@ -15,19 +15,21 @@ import (
 
 // verbs is what perch can do.
 type verbs struct {
-	Dev      devVerb      `cmd:"" help:"Try Perch: in memory, with X in a box and a page that signs in."`
-	Serve    serveVerb    `cmd:"" help:"Run Perch."`
-	Simulate simulateVerb `cmd:"" help:"Run X in a box alone."`
-	Apps     appVerbs     `cmd:"" help:"Client applications: the programs that use this Perch."`
-	Xapps    xappVerbs    `cmd:"" help:"X Apps: the developer apps of X through which Perch acts."`
-	Keys     keyVerbs     `cmd:"" help:"API keys of client applications."`
-	Grants   grantVerbs   `cmd:"" help:"Grants: what users have allowed client applications."`
-	Keyset   keysetVerbs  `cmd:"" help:"The keys that seal what is stored: rotate them, reseal, retire old ones."`
-	Migrate  migrateVerb  `cmd:"" help:"Bring the schema of a store up to date."`
-	Backup   backupVerb   `cmd:"" help:"Copy an SQLite store while Perch serves it."`
-	Restore  restoreVerb  `cmd:"" help:"Put a backup of an SQLite store in its place."`
-	Doctor   doctorVerb   `cmd:"" help:"Check settings, keys, stores and X, and say what to do."`
-	Version  versionVerb  `cmd:"" help:"Say which Perch this is."`
+	Dev        devVerb        `cmd:"" help:"Try Perch: in memory, with X in a box and a page that signs in."`
+	Serve      serveVerb      `cmd:"" help:"Run Perch."`
+	Simulate   simulateVerb   `cmd:"" help:"Run X in a box alone."`
+	Apps       appVerbs       `cmd:"" help:"Client applications: the programs that use this Perch."`
+	Xapps      xappVerbs      `cmd:"" help:"X Apps: the developer apps of X through which Perch acts."`
+	Keys       keyVerbs       `cmd:"" help:"API keys of client applications."`
+	Grants     grantVerbs     `cmd:"" help:"Grants: what users have allowed client applications."`
+	Operators  operatorVerbs  `cmd:"" help:"Operators: who may run this Perch, and how far each may go."`
+	Keyset     keysetVerbs    `cmd:"" help:"The keys that seal what is stored: rotate them, reseal, retire old ones."`
+	Migrate    migrateVerb    `cmd:"" help:"Bring the schema of a store up to date."`
+	Backup     backupVerb     `cmd:"" help:"Copy an SQLite store while Perch serves it."`
+	Restore    restoreVerb    `cmd:"" help:"Put a backup of an SQLite store in its place."`
+	Doctor     doctorVerb     `cmd:"" help:"Check settings, keys, stores and X, and say what to do."`
+	Completion completionVerb `cmd:"" help:"Write what completes perch's words in a shell."`
+	Version    versionVerb    `cmd:"" help:"Say which Perch this is."`
 
 	Which versionFlag `name:"version" help:"Say which Perch this is."`
 }
@@ -70,7 +72,9 @@ func (p *program) run(ctx context.Context, args []string) int {
 	helped := false
 	parser, err := kong.New(&verbs{}, append(p.settings.Options(),
 		kong.Name("perch"),
-		kong.Description("Perch holds X users' OAuth tokens so that frontends never do."),
+		kong.Description("Perch holds X users' OAuth tokens so that frontends never do.\n\n"+
+			"The verbs of operators (apps, xapps, keys, grants, operators) take --server, --admin-token-file, --ca-file and "+
+			"--json, before the verb or behind it."),
 		kong.Writers(p.out, p.err),
 		kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: len(args) == 0}),
@@ -84,7 +88,10 @@ func (p *program) run(ctx context.Context, args []string) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
-	verb, err := parser.Parse(args)
+	if args[0] == completes {
+		return p.complete(parser.Model.Node, args[1:])
+	}
+	verb, err := parser.Parse(behind(parser.Model.Node, args))
 	switch {
 	case helped:
 		return exitDone

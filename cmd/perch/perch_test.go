@@ -87,7 +87,7 @@ func (r *ran) says(t *testing.T, code int, texts ...string) {
 func TestHelpNamesEveryVerb(t *testing.T) {
 	for _, args := range [][]string{nil, {"--help"}} {
 		r := perch(t, nil, "", args...)
-		r.says(t, exitDone, "dev", "serve", "simulate", "apps", "xapps", "keys", "grants", "keyset", "migrate", "doctor", "version")
+		r.says(t, exitDone, "dev", "serve", "simulate", "apps", "xapps", "keys", "grants", "operators", "keyset", "migrate", "doctor", "version")
 	}
 	perch(t, nil, "", "serve", "--help").says(t, exitDone, "--listen",
 		"($PERCH_LISTEN,", "$PERCH_X_CLIENT_SECRET_FILE")
@@ -115,7 +115,13 @@ func TestMisuse(t *testing.T) {
 		{"keys change k --expires=30d", `--expires is "30d", which is no length of time; write it as 90m or 720h, or never`},
 		{"keys rotate k --overlap=1d", `--overlap is "1d", which is no length of time`},
 		{"keys add --app=a --expires=30d", `--expires is "30d", which is no length of time; write it as 90m or 720h; perch keys`},
-		{"apps change a", "--action or --scope; perch apps change --help shows how"},
+		{"apps change a", "--cookies or --dpop; perch apps change --help shows how"},
+		{"operators change o", "say what to change: --name, --role or --expires; perch operators change --help shows how"},
+		{"operators change o --expires=30d", `--expires is "30d", which is no length of time; write it as 90m or 720h, or as never`},
+		{"operators add Zoë", "--role"},
+		{"operators add Zoë --role=root", "operator"},
+		{"grants list --state=good", "suspect"},
+		{"completion tcsh", "fish"},
 		{"xapps change x", "say what to change"},
 		{"xapps change x --api-key=k", "change together"},
 		{"apps list --server=perch.example", "PERCH_ADMIN_URL"},

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,9 +22,10 @@ import (
 
 // remote says which Perch to speak to, and how to show what it answers.
 type remote struct {
-	Server         string      `env:"PERCH_ADMIN_URL" placeholder:"URL" help:"Where operators reach Perch. Without it, http:// and what PERCH_ADMIN_LISTEN says, or else 127.0.0.1:8081."`
-	AdminToken     secret.Text `env:"PERCH_ADMIN_TOKEN" placeholder:"TOKEN" help:"The operators' token. Better in the variable or a file: command lines can be seen by others."`
-	AdminTokenFile string      `env:"PERCH_ADMIN_TOKEN_FILE" placeholder:"FILE" help:"A file that holds the operators' token; the flag wins over PERCH_ADMIN_TOKEN. Without either, ./perch.admin-token."`
+	Server         string      `env:"PERCH_ADMIN_URL" placeholder:"URL" help:"Where operators reach Perch. Without it, what PERCH_ADMIN_LISTEN says, or else http://127.0.0.1:8081."`
+	AdminToken     secret.Text `env:"PERCH_ADMIN_TOKEN" placeholder:"TOKEN" help:"An operator's token, or the founding one. Better in the variable or a file: command lines can be seen by others."`
+	AdminTokenFile string      `env:"PERCH_ADMIN_TOKEN_FILE" placeholder:"FILE" help:"A file that holds the token; the flag wins over PERCH_ADMIN_TOKEN. Without either, ./perch.admin-token."`
+	CAFile         string      `name:"ca-file" env:"PERCH_ADMIN_CA_FILE" placeholder:"FILE" help:"Certificates in PEM of authorities that vouch for Perch, besides those this machine trusts."`
 	JSON           bool        `name:"json" help:"Answer in JSON, for scripts."`
 }
 
@@ -54,7 +54,7 @@ func (r remote) open(p *program) (*operator, error) {
 		return nil, err
 	}
 	if base.Scheme == "http" && !client.Loopback(base.Hostname()) {
-		p.note("perch: the operators' token travels to %s unencrypted; use https outside a private network\n", base.Host)
+		p.note("perch: the token travels to %s unencrypted; use https outside a private network\n", base.Host)
 	}
 	secure, err := r.transit(p)
 	if err != nil {
@@ -77,13 +77,16 @@ func (r remote) server(p *program) (string, error) {
 	if r.Server != "" {
 		return r.Server, nil
 	}
-	listen := p.settings.Lookup("PERCH_ADMIN_LISTEN")
-	scheme := "http://"
+	scheme, listen := "http://", p.settings.Lookup("PERCH_ADMIN_LISTEN")
 	if p.settings.Lookup("PERCH_TLS_CERT_FILE") != "" {
 		scheme = "https://"
 	}
-	if listen == "" {
+	switch listen {
+	case "":
 		return scheme + "127.0.0.1:8081", nil
+	case config.Off:
+		return "", misuse("PERCH_ADMIN_LISTEN (off) gives operators no way into this Perch; set it to an address, as " +
+			"127.0.0.1:8081, and start Perch again, or name another Perch with --server or PERCH_ADMIN_URL")
 	}
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil || port == "0" {
@@ -96,29 +99,22 @@ func (r remote) server(p *program) (string, error) {
 	return scheme + net.JoinHostPort(host, port), nil
 }
 
-// transit is how the Perch of the same settings is spoken to over TLS; nil is as
-// usual.
-func (r remote) transit(p *program) (*tls.Config, error) {
-	file := p.settings.Lookup("PERCH_TLS_CERT_FILE")
-	if r.Server != "" || file == "" {
-		return nil, nil
-	}
-	return toOwn(file)
-}
-
-// token is the operators' token. What was said on the command line wins over
+// token is the operator's token. What was said on the command line wins over
 // variables, and a variable over the usual file.
 func (r remote) token(p *program) (secret.Text, error) {
-	file := r.AdminTokenFile
+	file, off := r.AdminTokenFile, r.AdminToken.Reveal() == config.Off
 	fileFlag := file != "" && file != p.settings.Lookup("PERCH_ADMIN_TOKEN_FILE")
 	tokenFlag := !r.AdminToken.Equal(secret.New(p.settings.Lookup("PERCH_ADMIN_TOKEN")))
 	switch {
 	case tokenFlag && fileFlag:
 		return secret.Text{}, misuse("--admin-token and --admin-token-file are both given; keep one")
-	case !r.AdminToken.Empty() && !fileFlag:
+	case !r.AdminToken.Empty() && !fileFlag && !off:
 		return r.AdminToken, nil
 	case file != "":
 		return tokenFrom("PERCH_ADMIN_TOKEN_FILE", file)
+	case off:
+		return secret.Text{}, misuse("PERCH_ADMIN_TOKEN is off, so the founding token lets nobody in; give an operator's " +
+			"token with --admin-token-file or PERCH_ADMIN_TOKEN_FILE")
 	}
 	file = config.DefaultAdminTokenFile
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {

@@ -120,6 +120,8 @@ func TestVerbsSpeakTheOperatorsAPI(t *testing.T) {
 		{"xapps remove x1 --json", "", "DELETE /admin/v1/xapps/x1", "", []string{`"removed": "x1"`}},
 		{"grants list --app=app_1", "", "GET /admin/v1/grants?app=app_1&limit=200", `{"data":[` + grant1 + `]}`,
 			[]string{"@ada", "active"}},
+		{"grants list --state=suspect", "", "GET /admin/v1/grants?limit=200&state=suspect", `{"data":[]}`,
+			[]string{"There are no such grants"}},
 		{"grants revoke grant_1", "", "DELETE /admin/v1/grants/grant_1", "", []string{"revoked grant_1"}},
 	} {
 		t.Run(c.args, func(t *testing.T) {

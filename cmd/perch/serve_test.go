@@ -40,7 +40,7 @@ func TestServeMakesWhatItNeedsOnceAndSaysSo(t *testing.T) {
 	server := []string{"PERCH_ADMIN_URL=" + admin}
 	perch(t, server, "", "apps", "add", "One").says(t, exitDone, "app_")
 	stop()
-	r.says(t, exitDone, "did you mean PERCH_LISTEN?", "Made the operators' token", "migrated the store",
+	r.says(t, exitDone, "did you mean PERCH_LISTEN?", "Made the founding token", "migrated the store",
 		"made a new keyset", "Perch has stopped")
 
 	again, stop := started(t, quiet(), "serve")

@@ -37,6 +37,15 @@ func table(w io.Writer, heading string, rows [][]string) {
 	_ = t.Flush()
 }
 
+// list writes a table, or where there is nothing to list the sentence.
+func (p *program) list(heading string, rows [][]string, nothing string) {
+	if len(rows) == 0 {
+		p.say("%s\n", nothing)
+		return
+	}
+	table(p.out, heading, rows)
+}
+
 // fields writes names and values below each other.
 func fields(w io.Writer, rows [][]string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -13,10 +13,10 @@ import (
 	"perch/domain/secret"
 )
 
-// withAdminToken gives settings without an operators' token the one from its
+// withAdminToken gives settings without a founding token the one from its
 // usual file, which is made if there is none.
 func (p *program) withAdminToken(cfg config.Config) (config.Config, error) {
-	if cfg.AdminListen == "" || !cfg.AdminToken.Empty() {
+	if cfg.AdminListen == "" || cfg.AdminTokenOff || !cfg.AdminToken.Empty() {
 		return cfg, nil
 	}
 	file := config.DefaultAdminTokenFile
@@ -24,16 +24,16 @@ func (p *program) withAdminToken(cfg config.Config) (config.Config, error) {
 	err := writeNew(file, token+"\n")
 	switch {
 	case err == nil:
-		p.note("Made the operators' token; it is in %s.\n", file)
+		p.note("Made the founding token, with which operators begin; it is in %s.\n", file)
 		cfg.AdminToken = secret.New(token)
 		return cfg, nil
 	case !errors.Is(err, fs.ErrExist):
-		return cfg, fmt.Errorf("the operators' token cannot be kept (%w); set PERCH_ADMIN_TOKEN", err)
+		return cfg, fmt.Errorf("the founding token cannot be kept (%w); set PERCH_ADMIN_TOKEN", err)
 	}
 	return usualToken(cfg)
 }
 
-// usualToken reads the operators' token from the file that perch serve made.
+// usualToken reads the founding token from the file that perch serve made.
 func usualToken(cfg config.Config) (config.Config, error) {
 	file := config.DefaultAdminTokenFile
 	if err := private(file); err != nil {
@@ -51,14 +51,14 @@ func usualToken(cfg config.Config) (config.Config, error) {
 	return cfg, nil
 }
 
-// tokenFrom reads the operators' token from a file.
+// tokenFrom reads the founding token from a file.
 func tokenFrom(setting, file string) (secret.Text, error) {
 	text, mistakes := config.SecretFile(setting, file)
 	switch {
 	case len(mistakes) == 0:
 		return text, nil
 	case file == config.DefaultAdminTokenFile:
-		return text, fmt.Errorf("%s holds no operators' token: it is empty, broken or cannot be read; "+
+		return text, fmt.Errorf("%s holds no founding token: it is empty, broken or cannot be read; "+
 			"delete it, and perch serve makes a new one", file)
 	}
 	return text, mistakes

@@ -54,7 +54,7 @@ func TestTwoFirstStartsAtOnce(t *testing.T) {
 		server := []string{"PERCH_ADMIN_URL=" + between(r.err.String(), "operators on ", ".\n")}
 		perch(t, server, "", "apps", "list").says(t, exitDone)
 		stops[i]()
-		made += strings.Count(r.err.String(), "Made the operators' token")
+		made += strings.Count(r.err.String(), "Made the founding token")
 	}
 	if made != 1 {
 		t.Errorf("the token was made %d times", made)

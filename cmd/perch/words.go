@@ -14,6 +14,9 @@ import (
 
 // inWords says why somebody could not be reached.
 func inWords(err error) string {
+	if say := distrust(err); say != "" {
+		return say
+	}
 	unknown, isUnknown := errors.AsType[*net.DNSError](err)
 	broken, isBroken := errors.AsType[net.Error](err)
 	switch {

@@ -84,7 +84,8 @@ func xappTable(p *program, items []json.RawMessage) error {
 			a.ID, a.Name, a.ClientID, has(a.HasClientSecret), has(a.HasBearer), has(a.HasAPIKey), a.From, when(a.CreatedAt),
 		})
 	}
-	table(p.out, "ID\tNAME\tCLIENT ID\tSECRET\tBEARER\tAPI KEY\tFROM\tCREATED", rows)
+	p.list("ID\tNAME\tCLIENT ID\tSECRET\tBEARER\tAPI KEY\tFROM\tCREATED", rows,
+		"There are no X Apps; set PERCH_X_CLIENT_ID, or add one with perch xapps add.")
 	return nil
 }
 

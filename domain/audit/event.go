@@ -3,6 +3,7 @@
 package audit
 
 import (
+	"net/netip"
 	"time"
 
 	"perch/domain/client"
@@ -15,14 +16,16 @@ import (
 type Event struct {
 	At          time.Time
 	Request     string // ID of the request
-	Actor       string // key, session or operator that asked
+	Actor       string // key, session or operator that asked; empty where nobody knows
+	Address     netip.Addr
 	App         client.AppID
 	XApp        xapp.ID
 	Grant       oauth.GrantID
 	User        user.ID
+	Target      string // ID of what it was done to, where no other field names it
 	Verb        string // X's operationId, or what Perch did, as "grant.refresh"
 	Outcome     Outcome
-	Status      int    // X's status, zero if it was not asked or did not answer
+	Status      int    // X's, zero if it was not asked or did not answer; of an operator's call Perch's own
 	Transaction string // X's x-transaction-id
 	Duration    time.Duration
 	Err         error // why, where the outcome is not Done

@@ -35,6 +35,9 @@ const (
 	Revoked State = "revoked"
 )
 
+// States lists the states.
+func States() []State { return []State{Active, Suspect, Revoked} }
+
 // Margin is how much longer an access token must be good to be called fresh. A
 // token is refreshed that long before it ends, so that a refresh whose end nobody
 // knows can be left alone for that time: whoever began it may come back with it.

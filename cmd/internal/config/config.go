@@ -16,6 +16,9 @@ const (
 	DefaultAdminTokenFile = "./perch.admin-token" // #nosec G101 -- a path, not a secret
 )
 
+// Off is what turns off what a setting has on by itself.
+const Off = "off"
+
 // Config is every setting of perch serve. Each has a flag and a variable; a
 // flag wins. An empty variable counts as not set, except PERCH_ADMIN_LISTEN.
 // Secrets have no flags of their own, because command lines can be seen by
@@ -82,10 +85,12 @@ type Config struct {
 	// ClockOff is by how much this process has the time wrong; for tests.
 	ClockOff time.Duration `kong:"-"`
 
-	// AdminToken lets operators in. Empty once loaded means that the file
-	// DefaultAdminTokenFile holds it, or is to be made.
+	// AdminToken is the founding token, which makes whoever sends it an owner. Empty
+	// once loaded means that the file DefaultAdminTokenFile holds it, or is to be
+	// made, unless AdminTokenOff says that there is none: PERCH_ADMIN_TOKEN was "off".
 	AdminToken     secret.Text `kong:"-"`
-	AdminTokenFile string      `env:"PERCH_ADMIN_TOKEN_FILE" placeholder:"FILE" help:"A file that holds the operators' token; or set PERCH_ADMIN_TOKEN. Without either, ./perch.admin-token, which is made at the first start."`
+	AdminTokenOff  bool        `kong:"-"`
+	AdminTokenFile string      `env:"PERCH_ADMIN_TOKEN_FILE" placeholder:"FILE" help:"A file that holds the founding token, which makes whoever has it an owner; or set PERCH_ADMIN_TOKEN, or that to off once there are operators (perch operators add). Without either, ./perch.admin-token, which is made at the first start."`
 
 	// X is the default X App, and where X is.
 	X X `embed:"" prefix:"x-" envprefix:"PERCH_X_"`
@@ -137,8 +142,11 @@ func (c Config) Callback() string { return c.PublicURL + "/oauth/callback" }
 
 // Settled returns the settings with what follows from others filled in.
 func (c Config) Settled() Config {
-	if c.AdminListen == "off" {
+	if c.AdminListen == Off {
 		c.AdminListen = ""
+	}
+	if c.AdminToken.Reveal() == Off {
+		c.AdminToken, c.AdminTokenOff = secret.Text{}, true
 	}
 	if c.Vault == "" {
 		c.Vault = c.Store

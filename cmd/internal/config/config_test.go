@@ -62,6 +62,14 @@ func TestWhereSettingsComeFrom(t *testing.T) {
 			func(c config.Config) string { return c.AdminListen }, ""},
 		{"operators: off", []string{"PERCH_ADMIN_LISTEN=off"}, nil,
 			func(c config.Config) string { return c.AdminListen }, ""},
+		{"the founding token is off", []string{"PERCH_ADMIN_TOKEN=off"}, nil,
+			func(c config.Config) string {
+				return fmt.Sprintln(c.AdminTokenOff, c.AdminToken.Empty(), value(c, "PERCH_ADMIN_TOKEN"))
+			}, "true true off\n"},
+		{"the founding token is on", []string{"PERCH_ADMIN_TOKEN=01234567890123456789"}, nil,
+			func(c config.Config) string {
+				return fmt.Sprintln(c.AdminTokenOff, c.AdminToken.Empty(), value(c, "PERCH_ADMIN_TOKEN"))
+			}, "false false [secret]\n"},
 		{"memory alone needs no key file", []string{"PERCH_STORE=memory:"}, nil,
 			func(c config.Config) string { return c.KeysetFile }, ""},
 		{"a vault that stays needs one", []string{"PERCH_STORE=memory:", "PERCH_VAULT=sqlite:v.db"}, nil,
@@ -91,6 +99,16 @@ func TestWhereSettingsComeFrom(t *testing.T) {
 			}
 		})
 	}
+}
+
+// value is what is shown of the setting.
+func value(c config.Config, variable string) string {
+	for _, s := range c.Show() {
+		if s.Variable == variable {
+			return s.Value
+		}
+	}
+	return ""
 }
 
 func TestSecretsFromFiles(t *testing.T) {

@@ -35,7 +35,7 @@ func (c Config) Show() []Setting {
 		{cloudflareURL, c.Cloudflare.URL},
 		{"PERCH_KEYSET_FILE", or(c.KeysetFile, "(none: keys end with the process)")},
 		{"PERCH_JOURNAL", c.Journal},
-		{"PERCH_ADMIN_TOKEN", hide(c.AdminToken, "(from "+DefaultAdminTokenFile+")")},
+		{"PERCH_ADMIN_TOKEN", c.shownAdminToken()},
 		{"PERCH_X_CLIENT_ID", or(c.X.ClientID, "(not set)")},
 		{"PERCH_X_CLIENT_SECRET", hide(c.X.ClientSecret, "(not set)")},
 		{"PERCH_X_BEARER", hide(c.X.Bearer, "(not set)")},
@@ -55,6 +55,13 @@ func (c Config) shownLeases() string {
 		return "(not needed: nothing is in Workers KV)"
 	}
 	return Shown(c.Leases)
+}
+
+func (c Config) shownAdminToken() string {
+	if c.AdminTokenOff {
+		return Off
+	}
+	return hide(c.AdminToken, "(from "+DefaultAdminTokenFile+")")
 }
 
 func or(value, otherwise string) string {

@@ -2,6 +2,7 @@ package wiring
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"perch/app/clock"
 	"perch/app/grants"
 	"perch/app/health"
+	"perch/app/operators"
 	"perch/app/sessions"
 	"perch/app/uses"
 	"perch/app/xapps"
@@ -104,6 +106,24 @@ func newGate(s Stores, c *clients.Service, ss *sessions.Service) *access.Gate {
 	return access.New(c.Through(s.Warm.Registry.Apps(), s.Warm.Registry.Keys()), ss)
 }
 
+// newOperators refuses settings under which nobody could come to manage anything.
+func newOperators(
+	ctx context.Context, s Stores, ring ports.Keyring, u *uses.Uses, o ports.Observer, cfg config.Config,
+) (*operators.Service, func(), error) {
+	service := operators.New(operators.Parts{
+		Operators: s.Operators, Uses: u, Mark: u.Mark, Keyring: ring, Observer: o, Founding: cfg.AdminToken,
+	})
+	if cfg.AdminListen == "" || !cfg.AdminTokenOff {
+		return service, service.Close, nil
+	}
+	there, err := service.Enterable(ctx)
+	if err == nil && !there {
+		err = errors.New("PERCH_ADMIN_TOKEN is off, and there is no good owner who could enter instead: start once " +
+			"without that setting, run perch operators add NAME --role owner, and then turn the founding token off")
+	}
+	return service, service.Close, err
+}
+
 func newHealth(s Stores, x *xhttp.Gateway, ring *keyring.Ring) *health.Service {
 	parts := []health.Part{{Name: "x", Pinger: x}}
 	for _, b := range s.Backends {
@@ -121,7 +141,7 @@ type doors struct{ public, admin *httpapi.Server }
 
 func newDoors(cfg config.Config, v Version, s httpapi.Services, log *slog.Logger) (d doors, err error) {
 	c := httpapi.Config{
-		PublicURL: cfg.PublicURL, AdminToken: cfg.AdminToken, Version: string(v), Proxies: cfg.Proxies(),
+		PublicURL: cfg.PublicURL, Version: string(v), Proxies: cfg.Proxies(),
 		Limits: httpapi.Limits{Connections: cfg.MaxConnections, PerAddress: cfg.MaxConnectionsPerAddress},
 	}
 	if cfg.TLS() {

@@ -67,27 +67,36 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	sessionsService := newSessions(stores, keyring, signer, proofs, clientsService, grantsService, clock, cfg)
 	gate := newGate(stores, clientsService, sessionsService)
 	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, cfg)
-	healthService := newHealth(stores, gateway, ring)
-	services := httpapi.Services{
-		Gate:     gate,
-		Actions:  actionsService,
-		Clients:  clientsService,
-		Grants:   grantsService,
-		Sessions: sessionsService,
-		XApps:    service,
-		Health:   healthService,
-		Uses:     uses,
-	}
-	wiringDoors, err := newDoors(cfg, v, services, log)
+	operatorsService, cleanup3, err := newOperators(ctx, stores, keyring, uses, observer, cfg)
 	if err != nil {
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	wiringTidier, cleanup3 := newTidier(ctx, stores, clock, log)
-	wiringKeeper, cleanup4 := newKeeper(ctx, grantsService, clock, log)
+	healthService := newHealth(stores, gateway, ring)
+	services := httpapi.Services{
+		Gate:      gate,
+		Actions:   actionsService,
+		Clients:   clientsService,
+		Grants:    grantsService,
+		Sessions:  sessionsService,
+		XApps:     service,
+		Operators: operatorsService,
+		Health:    healthService,
+		Uses:      uses,
+	}
+	wiringDoors, err := newDoors(cfg, v, services, log)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	wiringTidier, cleanup4 := newTidier(ctx, stores, clock, log)
+	wiringKeeper, cleanup5 := newKeeper(ctx, grantsService, clock, log)
 	house := newHouse(wiringDoors, services, gateway, wiringTidier, wiringKeeper)
 	return house, func() {
+		cleanup5()
 		cleanup4()
 		cleanup3()
 		cleanup2()
