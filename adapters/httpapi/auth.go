@@ -44,8 +44,8 @@ func (s *Server) enter(r *request) error {
 		s.giveNonce(r)
 	}
 	grant := r.header("Perch-Grant")
-	if len(grant) > maxID {
-		return fault.New(fault.Invalid, "Perch-Grant is longer than any ID of a grant")
+	if grant != "" && !oauth.IsGrantID(grant) {
+		return fault.New(fault.Invalid, "Perch-Grant is not the ID of a grant; GET /v1/grants lists those there are")
 	}
 	r.caller, err = s.services.Gate.Enter(r.ctx, access.Credentials{
 		Bearer: bearer, Bound: bound, Proof: proof, Method: r.method, URL: s.cfg.PublicURL + r.path,

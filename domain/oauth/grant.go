@@ -23,6 +23,15 @@ func NewGrantID(now time.Time, random string) GrantID {
 	return GrantID(fmt.Sprintf("grant_%011x%s", now.UnixMilli(), strings.ToLower(random)))
 }
 
+// IsGrantID reports whether s is written as IDs of grants are. What is not may
+// be anything a client sends by mistake, a secret say, and is written nowhere.
+func IsGrantID(s string) bool {
+	rest, ok := strings.CutPrefix(s, "grant_")
+	return ok && len(rest) >= 11 && len(rest) <= 100 && strings.IndexFunc(rest, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < '0' || c > '9')
+	}) < 0
+}
+
 // State says how far a grant can be relied on.
 type State string
 

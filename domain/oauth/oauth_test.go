@@ -2,6 +2,7 @@ package oauth_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -155,7 +156,15 @@ func TestGrantIDsSortByTime(t *testing.T) {
 		if id <= last || len(id) != len(last) {
 			t.Errorf("%s does not come after %s", id, last)
 		}
+		if !oauth.IsGrantID(string(id)) {
+			t.Errorf("%s is not taken for an ID", id)
+		}
 		last = id
+	}
+	for _, s := range []string{"", "grant_", "grant_short", "sk_AAAAAAAAAAAAAAAA", "grant_0123456789\n", "grant_01234567890ABC", "grant_" + strings.Repeat("a", 200)} {
+		if oauth.IsGrantID(s) {
+			t.Errorf("%q is taken for an ID", s)
+		}
 	}
 	if a, b := oauth.NewGrantID(noon, "AA"), oauth.NewGrantID(noon, "AB"); a == b {
 		t.Error("two grants of one moment have one ID")

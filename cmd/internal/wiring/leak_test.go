@@ -133,7 +133,7 @@ func (s *suspect) leaks() []string {
 // client could put it.
 func (s *suspect) everyCall(t *testing.T) {
 	t.Helper()
-	carried := []string{s.app.sk, s.held.access, s.held.refresh, adminToken}
+	carried := []string{s.app.sk, s.held.access, adminToken}
 	for _, route := range []string{
 		"GET /2/users/me", "POST /2/tweets", "GET /2/nowhere", "GET /v1/grants", "GET /v1/grants/x", "DELETE /v1/grants/x",
 		"POST /oauth/token", "POST /oauth/revoke", "GET /oauth/authorize", "GET /oauth/callback", "GET /oauth/jwks",
@@ -190,22 +190,40 @@ func (s *suspect) trouble(t *testing.T) {
 		v.happens(t, stage)
 	}
 	for _, kind := range xsim.Kinds() {
-		s.x.ClearMischief()
-		s.x.Mischief(xsim.Mischief{Kind: kind, Status: http.StatusBadGateway, Delay: 10 * time.Millisecond, Bytes: 5})
-		token := issue(t, s.x, xsim.DefaultApp().ClientID, grace)
-		s.secrets.add("access token of X", token.Access)
-		s.secrets.add("refresh token of X", token.Refresh)
-		grant := s.adopt(t, s.app, grace, token, time.Now().Add(-time.Minute)) // it has to be refreshed
-		for _, call := range []string{"GET /2/users/me", "POST /2/tweets", "GET /2/usage/tweets"} {
-			method, path, _ := strings.Cut(call, " ")
-			s.act(t, s.app.sk, grant, method, path, `{"text":"hi"}`)
-		}
-		v := s.visit(t, s.app)
-		_ = send(t, v.client, "GET", v.at(v.decide(t, ada, "approve")), "")
-		for _, c := range v.cookies(t) {
-			s.secrets.add("cookie of a sign-in", c.Value)
-		}
+		s.mischief(t, "/2/", kind)
 	}
+	for _, kind := range []string{"html", "torn", "wrong_length", "empty_refresh", "refused"} {
+		s.mischief(t, "token", kind)
+	}
+}
+
+// mischief lets X misbehave once where match says, with a grant that has to be
+// refreshed and a user who signs in.
+func (s *suspect) mischief(t *testing.T, match, kind string) {
+	t.Helper()
+	rule := xsim.Mischief{Match: match, Kind: kind, Status: http.StatusBadGateway, Delay: 10 * time.Millisecond, Bytes: 5, Times: 1}
+	token := issue(t, s.x, xsim.DefaultApp().ClientID, grace)
+	s.secrets.add("access token of X", token.Access)
+	s.secrets.add("refresh token of X", token.Refresh)
+	expires, calls := time.Now().Add(time.Hour), []string{"GET /2/users/me", "POST /2/tweets", "GET /2/usage/tweets"}
+	if match == "token" { // one call, for a second would wait until it is known what became of the first
+		expires, calls = time.Now().Add(-time.Minute), calls[:1]
+	}
+	grant := s.adopt(t, s.app, grace, token, expires)
+	for _, call := range calls {
+		method, path, _ := strings.Cut(call, " ")
+		s.x.ClearMischief()
+		s.x.Mischief(rule)
+		s.act(t, s.app.sk, grant, method, path, `{"text":"hi"}`)
+	}
+	v := s.visit(t, s.app)
+	back := v.decide(t, ada, "approve")
+	for _, c := range v.cookies(t) {
+		s.secrets.add("cookie of a sign-in", c.Value)
+	}
+	s.x.ClearMischief()
+	s.x.Mischief(rule)
+	_ = send(t, v.client, "GET", v.at(back), "")
 	s.x.ClearMischief()
 }
 

@@ -9,9 +9,11 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -127,11 +129,17 @@ func (p papers) find(all secrets) []string {
 	return slices.Compact(found)
 }
 
-// disguises are the forms in which a text could be written down: as it is, in
-// hex, and in base64 wherever it begins in what was encoded.
+// disguises are the forms in which a text could be written down: as it is, as
+// in a URL or a string of JSON, in hex, and in base64 wherever it begins in what
+// was encoded.
 func disguises(text string) [][]byte {
 	upper := strings.ToUpper(hex.EncodeToString([]byte(text)))
-	forms := [][]byte{[]byte(text), []byte(strings.ToLower(upper)), []byte(upper)}
+	quoted, _ := json.Marshal(text) // a string always can be
+	quoted = bytes.Trim(quoted, `"`)
+	forms := [][]byte{
+		[]byte(text), []byte(strings.ToLower(upper)), []byte(upper), []byte(url.QueryEscape(text)),
+		[]byte(url.PathEscape(text)), []byte(strings.Trim(strconv.Quote(text), `"`)), quoted,
+	}
 	for before := range 3 {
 		for _, coding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
 			coded := coding.EncodeToString([]byte(strings.Repeat("x", before) + text))
@@ -149,6 +157,7 @@ func TestDisguisesAreSeenThrough(t *testing.T) {
 			whole := before + text + after
 			for how, written := range map[string]string{
 				"as it is": whole, "hex": hex.EncodeToString([]byte(whole)),
+				"query": url.QueryEscape(whole), "path": url.PathEscape(whole), "JSON": jsonOf(t, whole),
 				"base64":    base64.StdEncoding.EncodeToString([]byte(whole)),
 				"base64url": base64.URLEncoding.EncodeToString([]byte(whole)),
 			} {
