@@ -39,7 +39,7 @@ export async function arrive(j, url, { verifier, state }) {
       options)));
   say("tokens", { type: tokens.token_type, expires_in: tokens.expires_in, scope: tokens.scope, grant: "grant_id" in tokens });
   say("me", await caller.me(tokens.access_token));
-  if (j.keys) say("stolen", await stolen(j, caller, tokens.access_token));
+  if (j.keys) say("bound", { nonces_wanted: caller.counts.nonces, ...(await stolen(j, caller, tokens.access_token)) });
 
   const refresh = (token) => caller.token(async (options) => oauth.processRefreshTokenResponse(server, caller.client,
     await oauth.refreshTokenGrantRequest(server, caller.client, caller.auth, token, options)));
@@ -69,13 +69,15 @@ function plainly(oauth) {
 function callerOf({ oauth, settings, keys }, server) {
   const client = { client_id: settings.client_id };
   const auth = settings.secret_key ? oauth.ClientSecretBasic(settings.secret_key) : oauth.None();
-  const DPoP = keys && oauth.DPoP(client, keys);
+  const DPoP = keys ? oauth.DPoP(client, keys) : undefined;
   const options = { ...plainly(oauth), DPoP };
+  const counts = { nonces: 0 };
   const twice = async (call) => {
     try {
       return await call(options);
     } catch (error) {
       if (!oauth.isDPoPNonceError(error)) throw error;
+      counts.nonces++;
       return await call(options);
     }
   };
@@ -89,7 +91,7 @@ function callerOf({ oauth, settings, keys }, server) {
       return { status: error.status, error: error.cause[0].parameters.error };
     }
   };
-  return { client, auth, server, token: twice, me };
+  return { client, auth, server, counts, token: twice, me };
 }
 
 // stolen uses an access token without its key: as a plain bearer, and with a key of the thief's own.

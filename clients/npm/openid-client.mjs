@@ -7,8 +7,14 @@ import { visit } from "./visitor.mjs";
 
 const server = new URL(settings.issuer);
 const auth = settings.secret_key ? client.ClientSecretPost(settings.secret_key) : client.None();
+let nonces = 0;
 const config = await client.discovery(server, settings.client_id, undefined, auth, {
   algorithm: "oauth2", execute: [client.allowInsecureRequests], // Perch is on loopback
+  [client.customFetch]: async (...call) => {
+    const response = await fetch(...call);
+    if (!response.ok && response.headers.has("dpop-nonce")) nonces++;
+    return response;
+  },
 });
 const known = config.serverMetadata();
 say("discovery", {
@@ -38,8 +44,8 @@ say("tokens", { type: tokens.token_type, expires_in: tokens.expires_in, scope: t
 say("me", await me(tokens.access_token, DPoP));
 if (DPoP) {
   const other = client.getDPoPHandle(config, await client.randomDPoPKeyPair("ES256"));
-  say("stolen", {
-    bearer: (await me(tokens.access_token)).status, other_key: (await me(tokens.access_token, other)).status,
+  say("bound", {
+    nonces_wanted: nonces, bearer: (await me(tokens.access_token)).status, other_key: (await me(tokens.access_token, other)).status,
   });
 }
 
