@@ -87,7 +87,7 @@ func inNPMPage(ctx context.Context, t *testing.T, url string) []object {
 	t.Helper()
 	do := func(name string, step chromedp.Action[chromedp.Void]) {
 		t.Helper()
-		within, cancel := context.WithTimeout(ctx, 30*time.Second)
+		within, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		if err := chromedp.Do(within, step); err != nil {
 			text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + ": " + document.body.innerText`))
