@@ -9,7 +9,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"perch/adapters/xhttp/xsim"
-	"perch/ports/conformance"
 )
 
 // binding makes an application whose tokens must be bound to a key, and returns
@@ -24,7 +23,7 @@ func binding(t *testing.T, h *house, origin string) (tenant, object) {
 }
 
 func TestOAuthClientsFromNPMBindTheirTokensToAKeyInNode(t *testing.T) {
-	conformance.Verified(t, npmClients)
+	needNPM(t)
 	at, _ := serveX(t, xsim.New(xsim.Options{}))
 	h := open(t, settings(t, environments()[0], at))
 	for _, name := range []string{"oauth4webapi.mjs", "openid-client.mjs"} {
@@ -43,8 +42,7 @@ func TestOAuthClientsFromNPMBindTheirTokensToAKeyInNode(t *testing.T) {
 }
 
 func TestOAuth4WebAPIBindsItsTokensToAKeyInChromium(t *testing.T) {
-	conformance.Verified(t, npmClients)
-	npmFolder(t) // skips where it is not
+	needNPM(t)
 	tab := npmTab(t)
 	at, _ := serveX(t, xsim.New(xsim.Options{}))
 	h := open(t, settings(t, environments()[0], at))

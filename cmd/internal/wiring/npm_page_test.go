@@ -51,7 +51,6 @@ func npmTab(t *testing.T) context.Context {
 // returns its URL. What the page knows of Perch is what know returns.
 func npmPage(t *testing.T, know func(origin string) object) string {
 	t.Helper()
-	folder := npmFolder(t)
 	at := func(name, path string) func(http.ResponseWriter, *http.Request) {
 		return func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "no-store")
@@ -59,7 +58,7 @@ func npmPage(t *testing.T, know func(origin string) object) string {
 			if filepath.Ext(name) == ".mjs" {
 				w.Header().Set("Content-Type", "text/javascript")
 			}
-			http.ServeFile(w, r, filepath.Join(folder, path))
+			http.ServeFile(w, r, filepath.Join(npmFolder, path))
 		}
 	}
 	s := httptest.NewUnstartedServer(nil)
@@ -106,8 +105,7 @@ func inNPMPage(ctx context.Context, t *testing.T, url string) []object {
 }
 
 func TestOAuth4WebAPICompletesTheJourneyInChromium(t *testing.T) {
-	conformance.Verified(t, npmClients)
-	npmFolder(t) // skips where it is not
+	needNPM(t)
 	tab := npmTab(t)
 	at, _ := serveX(t, xsim.New(xsim.Options{}))
 	h := open(t, settings(t, environments()[0], at))

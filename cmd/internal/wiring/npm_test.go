@@ -26,15 +26,19 @@ const npmClients = "npm-clients"
 const asked = "offline.access tweet.read tweet.write users.read"
 
 // npmFolder is where the programs are that use clients from npm.
-func npmFolder(t *testing.T) string {
+const npmFolder = "../../../clients/npm"
+
+// needNPM skips the test where the clients from npm, or a Node for them, are not.
+// Where they are, and the test passes, they are verified.
+func needNPM(t *testing.T) {
 	t.Helper()
-	const folder = "../../../clients/npm"
 	for _, name := range []string{"oauth4webapi", "openid-client", "twitter-api-v2", "@xdevplatform/xdk"} {
-		if _, err := os.Stat(filepath.Join(folder, "node_modules", name, "package.json")); err != nil {
+		if _, err := os.Stat(filepath.Join(npmFolder, "node_modules", name, "package.json")); err != nil {
 			conformance.Absent(t, npmClients, name+" is not installed; run make clients, which wants npm")
 		}
 	}
-	return folder
+	npmNode(t)
+	conformance.Verified(t, npmClients)
 }
 
 // npmNode is a Node that the clients run on: the one that npm has brought for the
@@ -61,12 +65,11 @@ func npmNode(t *testing.T) string {
 // npmProgram runs a program of clients/npm, tells it the settings, and returns what it says.
 func npmProgram(t *testing.T, name string, settings object) []object {
 	t.Helper()
-	folder := npmFolder(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var out, complaint bytes.Buffer
 	cmd := exec.CommandContext(ctx, npmNode(t), name)
-	cmd.Dir, cmd.Env = folder, []string{"HOME=" + t.TempDir()}
+	cmd.Dir, cmd.Env = npmFolder, []string{"HOME=" + t.TempDir()}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(jsonOf(t, settings)), &out, &complaint
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s: %v\n%s%s", name, err, &out, &complaint)
@@ -114,7 +117,7 @@ func npmKnows(h *house, app tenant) object {
 }
 
 func TestOAuthClientsFromNPMCompleteTheJourneyInNode(t *testing.T) {
-	conformance.Verified(t, npmClients)
+	needNPM(t)
 	at, _ := serveX(t, xsim.New(xsim.Options{}))
 	h := open(t, settings(t, environments()[0], at))
 	for _, name := range []string{"oauth4webapi.mjs", "openid-client.mjs"} {

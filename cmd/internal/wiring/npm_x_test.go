@@ -13,6 +13,7 @@ import (
 // A client of X signs in at X's own paths, which Perch has too, and never
 // learns that it is not X.
 func TestAnXClientSignsInThroughPerch(t *testing.T) {
+	needNPM(t)
 	for _, secret := range []bool{false, true} {
 		t.Run("secret "+strconv.FormatBool(secret), func(t *testing.T) {
 			x := xsim.New(xsim.Options{})
@@ -45,7 +46,7 @@ func TestAnXClientSignsInThroughPerch(t *testing.T) {
 // X's own SDK takes Perch for X: with the access token of a session, and with a
 // secret key that is bound to a grant.
 func TestXsOwnSDKNeedsOnlyAnotherBaseURL(t *testing.T) {
-	npmFolder(t) // skips where it is not
+	needNPM(t)
 	x := xsim.New(xsim.Options{})
 	at, _ := serveX(t, x)
 	h := open(t, settings(t, environments()[0], at))
