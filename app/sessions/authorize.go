@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -164,6 +165,9 @@ func (s *Service) Callback(ctx context.Context, c oauth.Callback) (Redirect, err
 	if err != nil && a.ID == "" {
 		return Redirect{}, err
 	}
+	if _, gone := s.mayEndAt(ctx, a.App, a.Redirect); gone != nil { // while the user was at X
+		return Redirect{}, gone
+	}
 	switch {
 	case err != nil:
 		return Redirect{}, s.refused(a, err)
@@ -173,6 +177,19 @@ func (s *Service) Callback(ctx context.Context, c oauth.Callback) (Redirect, err
 		return s.hold(ctx, a, g, c.Held[a.App])
 	}
 	return s.issueCode(ctx, a, g)
+}
+
+// mayEndAt returns the application, if browsers may be sent to the redirect URI
+// for it. Without a redirect URI they stay here.
+func (s *Service) mayEndAt(ctx context.Context, id client.AppID, redirect string) (client.App, error) {
+	app, err := s.apps.Get(ctx, id)
+	switch {
+	case errors.Is(err, fault.NotFound) || err == nil && app.Status != client.Active:
+		return client.App{}, fault.New(fault.Forbidden, "this client application is suspended").Named("app-suspended")
+	case err == nil && redirect != "" && !app.Redirects(redirect):
+		return client.App{}, badRedirect()
+	}
+	return app, err
 }
 
 // issueCode ends a sign-in with a code for the client application.

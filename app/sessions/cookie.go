@@ -157,7 +157,7 @@ func (s *Service) heldBy(ctx context.Context, app client.AppID, cookie secret.Te
 // Holder returns the session that the application's cookie stands for, and the
 // application, with the refusal of one that is suspended too. What is not, or no
 // longer, good is fault.Unauthenticated. A session in use is extended, about once a
-// day.
+// day; its scopes are within what the application may have now.
 func (s *Service) Holder(
 	ctx context.Context, id client.AppID, cookie secret.Text,
 ) (session.Session, client.App, error) {
@@ -187,6 +187,7 @@ func (s *Service) Holder(
 			ses = next
 		} // else it is good still, and the next request tries again
 	}
+	ses.Scopes = ses.Scopes.Both(within(app))
 	return ses, app, nil
 }
 

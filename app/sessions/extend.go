@@ -52,14 +52,9 @@ func (s *Service) Extend(ctx context.Context, r ExtendRequest) (Redirect, error)
 	if err != nil {
 		return Redirect{}, err
 	}
-	app, err := s.apps.Get(ctx, e.App)
-	switch {
-	case errors.Is(err, fault.NotFound) || err == nil && app.Status != client.Active:
-		return Redirect{}, fault.New(fault.Forbidden, "this client application is suspended").Named("app-suspended")
-	case err != nil:
+	app, err := s.mayEndAt(ctx, e.App, r.Redirect)
+	if err != nil {
 		return Redirect{}, err
-	case r.Redirect != "" && !app.Redirects(r.Redirect):
-		return Redirect{}, badRedirect()
 	}
 	a := oauth.Authorization{
 		App: app.ID, Redirect: r.Redirect, State: r.State, Scopes: e.Scopes,

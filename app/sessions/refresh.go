@@ -109,7 +109,7 @@ func (s *Service) rotate(
 	if rotated, err = s.sessions.Swap(ctx, ses, rotated); err != nil {
 		return Tokens{}, err
 	}
-	return s.issue(ctx, rotated, next)
+	return s.issue(ctx, app, rotated, next)
 }
 
 // mayRotate refuses who does not prove the key that the session is bound to. A
@@ -184,8 +184,9 @@ func (s *Service) Revoke(
 }
 
 // Verify returns the claims of an access token whose session goes on, and the
-// application it belongs to. Where the token is bound to a key, the request must
-// prove it. Anything else is fault.Unauthenticated.
+// application it belongs to. The scopes are within what the application may have
+// now. Where the token is bound to a key, the request must prove it. Anything else
+// is fault.Unauthenticated.
 func (s *Service) Verify(ctx context.Context, p session.Presented) (session.Claims, client.App, error) {
 	claims, err := s.signer.Verify(ctx, p.Token)
 	if err != nil {
@@ -211,5 +212,6 @@ func (s *Service) Verify(ctx context.Context, p session.Presented) (session.Clai
 		return session.Claims{}, client.App{}, invalidToken("this client application's tokens must be bound to a key " +
 			"(RFC 9449); refresh the token with a DPoP proof")
 	}
+	claims.Scopes = claims.Scopes.Both(within(app))
 	return claims, app, err
 }

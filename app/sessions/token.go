@@ -110,6 +110,8 @@ func (s *Service) fromCode(ctx context.Context, app client.App, r TokenRequest, 
 		return Tokens{}, badGrant("the code is older than a minute")
 	case c.Redirect != r.Redirect:
 		return Tokens{}, badGrant("redirect_uri is not the one the code was issued for")
+	case !app.Redirects(c.Redirect):
+		return Tokens{}, badGrant("the redirect_uri is registered no more")
 	case !oauth.IsVerifier(r.Verifier) || oauth.Challenge(r.Verifier) != c.Challenge:
 		return Tokens{}, badGrant("code_verifier does not fit the code_challenge")
 	}
@@ -120,7 +122,7 @@ func (s *Service) fromCode(ctx context.Context, app client.App, r TokenRequest, 
 		return Tokens{}, err
 	}
 	c.JKT = jkt
-	return s.open(ctx, c)
+	return s.open(ctx, app, c)
 }
 
 // stands refuses a code whose grant was revoked after the code was issued, also
@@ -150,7 +152,7 @@ func (s *Service) reused(ctx context.Context, app client.App, c session.Code) er
 	return badGrant("the code was used before, so the session it opened has ended")
 }
 
-func (s *Service) open(ctx context.Context, c session.Code) (Tokens, error) {
+func (s *Service) open(ctx context.Context, app client.App, c session.Code) (Tokens, error) {
 	refresh, digest, err := s.mint(ctx, c.Session, rand.Text())
 	if err != nil {
 		return Tokens{}, err
@@ -162,7 +164,7 @@ func (s *Service) open(ctx context.Context, c session.Code) (Tokens, error) {
 	if err != nil {
 		return Tokens{}, err
 	}
-	return s.issue(ctx, ses, refresh)
+	return s.issue(ctx, app, ses, refresh)
 }
 
 // begun is the session that a code opens.
@@ -174,18 +176,21 @@ func (s *Service) begun(c session.Code, digest string) session.Session {
 	}
 }
 
-// issue signs an access token for the session.
-func (s *Service) issue(ctx context.Context, ses session.Session, refresh secret.Text) (Tokens, error) {
-	now := s.clock()
+// issue signs an access token for the session, as far as the application may go
+// now: an operator may have narrowed it.
+func (s *Service) issue(
+	ctx context.Context, app client.App, ses session.Session, refresh secret.Text,
+) (Tokens, error) {
+	now, scopes := s.clock(), ses.Scopes.Both(within(app))
 	access, err := s.signer.Sign(ctx, session.Claims{
 		ID: rand.Text(), Issuer: s.issuer, App: ses.App, Grant: ses.Grant, Session: ses.ID,
-		User: ses.User, Scopes: ses.Scopes, JKT: ses.JKT, Issued: now, Expires: now.Add(session.AccessTTL),
+		User: ses.User, Scopes: scopes, JKT: ses.JKT, Issued: now, Expires: now.Add(session.AccessTTL),
 	})
 	if err != nil {
 		return Tokens{}, err
 	}
 	return Tokens{
 		Access: access, Refresh: refresh, TTL: session.AccessTTL,
-		Scopes: ses.Scopes, Grant: ses.Grant, User: ses.User, Bound: ses.JKT != "",
+		Scopes: scopes, Grant: ses.Grant, User: ses.User, Bound: ses.JKT != "",
 	}, nil
 }

@@ -348,3 +348,43 @@ func TestAccessTokensThatAreNone(t *testing.T) {
 		t.Errorf("X was called %d times", n-calls)
 	}
 }
+
+// What an operator takes away while a user is at X is gone when the user is back.
+func TestOperatorsActWhileAUserIsAtX(t *testing.T) {
+	h, _ := hostileHouse(t)
+	for name, line := range map[string]struct {
+		change  object
+		problem string
+	}{
+		"the redirect URI is removed":  {object{"redirect_uris": registered[1:]}, "invalid-redirect-uri"},
+		"the application is suspended": {object{"status": "suspended"}, "app-suspended"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			app := h.wanted(t)
+			v := h.visit(t, app)
+			back := v.goes(t, asking(app), "approve")
+			h.operator(t, http.StatusOK, "PATCH", "/admin/v1/apps/"+app.id, line.change)
+			a := browse(t, v.client, back.String())
+			if a.status/100 != 4 || a.header.Get("Location") != "" || !strings.Contains(a.body, "<code>"+line.problem+" ") {
+				t.Errorf("got %d %v %s, want a page that says %s", a.status, a.header, a.body, line.problem)
+			}
+		})
+	}
+	t.Run("the redirect URI is removed before the code is exchanged", func(t *testing.T) {
+		he := newHeist(t, h)
+		h.operator(t, http.StatusOK, "PATCH", "/admin/v1/apps/"+he.victim.id, object{"redirect_uris": registered[1:]})
+		rejected(t, he.post(t, "/oauth/token", he.exchange()), badRequest, "invalid_grant")
+	})
+	t.Run("the scopes are narrowed", func(t *testing.T) {
+		he := newHeist(t, h)
+		h.operator(t, http.StatusOK, "PATCH", "/admin/v1/apps/"+he.victim.id, object{"scopes": []string{"like.read"}})
+		for _, form := range []url.Values{he.exchange(), he.refresh()} {
+			if a := he.post(t, "/oauth/token", form); strings.Contains(a.text("scope"), "tweet.write") {
+				t.Errorf("the application gets more than it may have: %s", a.text("scope"))
+			}
+		}
+		a := ask(t, h.client, "POST", h.public+"/2/tweets", `{"text":"too late"}`, "Authorization: Bearer "+he.held.access,
+			"Content-Type: application/json")
+		want(t, http.StatusForbidden, a)
+	})
+}
