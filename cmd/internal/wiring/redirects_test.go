@@ -101,6 +101,21 @@ func leadsNowhere(t *testing.T, a answer, problem string) {
 	}
 }
 
+// stepUp returns the link by which a user would allow the application more.
+func (h *house) stepUp(t *testing.T, app tenant) *url.URL {
+	t.Helper()
+	access := h.visit(t, app).signIn(t, ada).access // may post and like, no more
+	a := ask(t, h.client, "GET", h.public+"/2/users/"+ada+"/bookmarks", "", "Authorization: Bearer "+access)
+	link, err := url.Parse(a.text("step_up_url"))
+	if err != nil || a.status != http.StatusForbidden || link.Path != "/oauth/extend" {
+		t.Fatalf("an action without its scope: %d %s %v", a.status, a.body, err)
+	}
+	q := link.Query()
+	q.Set("redirect_uri", registered[1])
+	want(t, http.StatusFound, h.authorize(t, link.Path, q.Encode())) // this one leads to X
+	return link
+}
+
 func TestRedirectURIsThatWereNeverRegistered(t *testing.T) {
 	x := xsim.New(xsim.Options{})
 	set(t, x, `{"windows":false}`)
@@ -112,6 +127,7 @@ func TestRedirectURIsThatWereNeverRegistered(t *testing.T) {
 		q.Set("redirect_uri", uri)
 		want(t, http.StatusFound, h.authorize(t, "/oauth/authorize", q.Encode()))
 	}
+	more := h.stepUp(t, app)
 	for _, s := range corpus(t) {
 		t.Run("line "+strconv.Itoa(s.line), func(t *testing.T) {
 			q := asking(app)
@@ -119,6 +135,10 @@ func TestRedirectURIsThatWereNeverRegistered(t *testing.T) {
 			leadsNowhere(t, h.authorize(t, "/oauth/authorize", q.Encode()), "invalid-redirect-uri")
 			q.Set("response_type", "token") // an error that the application would be told by redirection
 			leadsNowhere(t, h.authorize(t, "/i/oauth2/authorize", q.Encode()), "invalid-redirect-uri")
+
+			q = more.Query()
+			q.Set("redirect_uri", s.text)
+			leadsNowhere(t, h.authorize(t, more.Path, q.Encode()), "invalid-redirect-uri")
 
 			v := h.visit(t, app)
 			code := v.code(t, ada)
