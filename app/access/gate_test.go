@@ -37,6 +37,9 @@ func (registry) Authenticate(_ context.Context, key secret.Text, _ netip.Addr) (
 type book struct{}
 
 func (book) Verify(_ context.Context, p session.Presented) (session.Claims, client.App, error) {
+	if p.Bound && (p.Proof != "proof" || p.Method != "GET" || p.URL != "https://perch.example/") {
+		return session.Claims{}, client.App{}, fault.New(fault.Unauthenticated, "no proof")
+	}
 	if p.Token.Reveal() == "session" {
 		return session.Claims{Grant: "g1", Session: "ses_1", Scopes: "tweet.read"}, app, nil
 	}
@@ -120,6 +123,21 @@ func TestACallerActsForWhatItIsBoundTo(t *testing.T) {
 		}
 		if err := c.MayRevoke(); (err == nil) != ok {
 			t.Errorf("a key for %q ends grants: %v", name, err)
+		}
+	}
+}
+
+// What a request says of a key it is bound to reaches whoever judges it.
+func TestTheSchemeOfACredentialCounts(t *testing.T) {
+	enter := func(bearer string) error {
+		_, err := access.New(registry{}, book{}).Enter(t.Context(), access.Credentials{
+			Bearer: secret.New(bearer), Bound: true, Proof: "proof", Method: "GET", URL: "https://perch.example/",
+		})
+		return err
+	}
+	for bearer, slug := range map[string]string{"sk_free": "key-with-dpop", "pk_x": "publishable-key", "session": "", "x": "invalid-token"} {
+		if err := enter(bearer); fault.SlugOf(err) != slug || (slug == "") != (err == nil) {
+			t.Errorf("%s: %v", bearer, err)
 		}
 	}
 }
