@@ -54,8 +54,8 @@ func (g *Gate) holder(ctx context.Context, c Credentials) (Caller, error) {
 	}
 	var best session.Session
 	var owner client.App
-	why := error(fault.New(fault.Unauthenticated, "there is no session of this page's client application, or it has ended; "+
-		"sign in").Named("no-session"))
+	why := error(fault.New(fault.Unauthenticated, "there is no session of this page's client application, "+
+		"or it has ended; sign in").Named("no-session"))
 	for _, id := range slices.Sorted(maps.Keys(c.Held.Cookies)) {
 		ses, app, err := g.sessions.Holder(ctx, id, c.Held.Cookies[id])
 		switch k := fault.KindOf(err); {

@@ -195,7 +195,8 @@ func (v appChange) Run(ctx context.Context, p *program) error {
 		}
 	}
 	if len(in) == 0 {
-		return misuse("say what to change: --name, --status, --origin, --redirect-uri, --action, --scope, --cookies or --dpop")
+		return misuse("say what to change: --name, --status, --origin, --redirect-uri, --action, --scope, " +
+			"--cookies or --dpop")
 	}
 	var out json.RawMessage
 	if err := o.call(ctx, http.MethodPatch, appPath(v.ID), in, &out); err != nil {
