@@ -256,7 +256,7 @@ func TestAKeyDoesWhatItIsForAndNothingElse(t *testing.T) {
 		"two grants, a third ended":     {two, "DELETE", "/v1/grants/" + third, "", "", 404, "no-such-grant"},
 		"two grants, one of them read":  {two, "GET", "/v1/grants/" + other, "", "", 200, ""},
 		"one named and another read":    {two, "GET", "/v1/grants/" + other, "", string(h.grant), 404, "no-such-grant"},
-		"an unknown grant":              {two, "GET", "/2/users/me", "", "grant_nope", 403, "bound-key"},
+		"an unknown grant":              {two, "GET", "/2/users/me", "", "grant_" + strings.Repeat("a", 33), 403, "bound-key"},
 		"one grant and another is read": {here, "GET", "/v1/grants/" + other, "", "", 404, "no-such-grant"},
 	} {
 		headers := []string{bearing(c.key), "Content-Type: application/json"}
