@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -125,7 +126,7 @@ func TestWrongKeysAreSlowedAndRightOnesAreNot(t *testing.T) {
 			t.Helper()
 			began := time.Now()
 			_, _, err := h.Authenticate(t.Context(), text, from)
-			if f, ok := err.(*fault.Error); ok {
+			if f, ok := errors.AsType[*fault.Error](err); ok {
 				wait = f.Wait
 			}
 			return fault.SlugOf(err), wait, time.Since(began)

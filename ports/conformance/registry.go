@@ -171,7 +171,9 @@ func apiKey(id string, n int, when func(int) time.Time) apikey.Key {
 		Name: numbered("Näme ", n), Digest: "digest-" + id, AppOnly: true,
 		Grants:    []oauth.GrantID{oauth.GrantID(numbered("grant", n)), "g'\"2"},
 		Actions:   []string{numbered("tag:'Posts' ", n), "read"},
-		Addresses: []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr("10.1.2.3"), n%32), netip.MustParsePrefix("2001:db8::/32")},
+		Addresses: []netip.Prefix{
+			netip.PrefixFrom(netip.MustParseAddr("10.1.2.3"), n%32), netip.MustParsePrefix("2001:db8::/32"),
+		},
 		Created:   when(n), Expires: when(n + 1), Revoked: when(n + 2),
 	}
 }
