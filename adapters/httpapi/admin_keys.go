@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"perch/domain/apikey"
@@ -142,16 +143,37 @@ func (o *optional[T]) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &o.value)
 }
 
-// changeKey changes the members that are there and leaves the others. What a key
-// is, and whose, cannot be changed.
-func (s *Server) changeKey(r *request) error {
-	var in struct {
-		Name      *string             `json:"name"`
-		Grants    *[]string           `json:"grants"`
-		Actions   *[]string           `json:"actions"`
-		Addresses *[]string           `json:"addresses"`
-		ExpiresAt optional[time.Time] `json:"expires_at"`
+// A keyChange has the members of a key that can be changed: those that are there
+// are, the others stay. What a key is, and whose, cannot be changed.
+type keyChange struct {
+	Name      *string             `json:"name"`
+	Grants    *[]string           `json:"grants"`
+	Actions   *[]string           `json:"actions"`
+	Addresses *[]string           `json:"addresses"`
+	ExpiresAt optional[time.Time] `json:"expires_at"`
+}
+
+// to returns what the change makes of a key whose grants and addresses were read
+// before.
+func (in keyChange) to(k apikey.Key, grants []oauth.GrantID, addresses []netip.Prefix) apikey.Key {
+	if in.Name != nil {
+		k.Name = *in.Name
 	}
+	if in.Grants != nil {
+		k.Grants = grants
+	}
+	if in.Addresses != nil {
+		k.Addresses = addresses
+	}
+	if in.ExpiresAt.given {
+		k.Expires = micros(in.ExpiresAt.value)
+	}
+	replace(&k.Actions, in.Actions)
+	return k
+}
+
+func (s *Server) changeKey(r *request) error {
+	var in keyChange
 	if err := r.decode(&in); err != nil {
 		return err
 	}
@@ -159,32 +181,16 @@ func (s *Server) changeKey(r *request) error {
 	if err != nil {
 		return err
 	}
-	to := old
-	if in.Grants != nil {
-		if to.Grants, err = s.grantIDs(r, old.App, *in.Grants); err != nil {
-			return err
-		}
+	grants, err := s.grantIDs(r, old.App, given(in.Grants))
+	if err != nil {
+		return err
 	}
-	if in.Addresses != nil {
-		if to.Addresses, err = apikey.ParseAddresses(*in.Addresses); err != nil {
-			return err
-		}
+	addresses, err := apikey.ParseAddresses(given(in.Addresses))
+	if err != nil {
+		return err
 	}
 	k, err := s.services.Clients.ChangeKey(r.ctx, old.ID, func(k apikey.Key) apikey.Key {
-		if in.Name != nil {
-			k.Name = *in.Name
-		}
-		if in.Grants != nil {
-			k.Grants = to.Grants
-		}
-		if in.Addresses != nil {
-			k.Addresses = to.Addresses
-		}
-		replace(&k.Actions, in.Actions)
-		if in.ExpiresAt.given {
-			k.Expires = micros(in.ExpiresAt.value)
-		}
-		return k
+		return in.to(k, grants, addresses)
 	})
 	if err != nil {
 		return err
@@ -195,6 +201,13 @@ func (s *Server) changeKey(r *request) error {
 	}
 	r.json(plainJSON, viewKey(k, last[string(k.ID)]))
 	return nil
+}
+
+func given(list *[]string) []string {
+	if list == nil {
+		return nil
+	}
+	return *list
 }
 
 // usualOverlap is how long a rotated key goes on beside the new one, unless the
