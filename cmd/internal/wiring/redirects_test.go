@@ -135,6 +135,7 @@ func TestRedirectURIsThatWereNeverRegistered(t *testing.T) {
 			leadsNowhere(t, h.authorize(t, "/oauth/authorize", q.Encode()), "invalid-redirect-uri")
 			q.Set("response_type", "token") // an error that the application would be told by redirection
 			leadsNowhere(t, h.authorize(t, "/i/oauth2/authorize", q.Encode()), "invalid-redirect-uri")
+			leadsNowhere(t, h.authorize(t, "/v1/session/sign-in", q.Encode()), "invalid-redirect-uri")
 
 			q = more.Query()
 			q.Set("redirect_uri", s.text)
