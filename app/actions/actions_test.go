@@ -214,6 +214,7 @@ func TestWhoLacksAScopeIsToldHowToAsk(t *testing.T) {
 	}{
 		"a server":                       {"createPosts", "", "", "tweet.write", true},
 		"a browser":                      {"createPosts", "ses_1", "tweet.read users.read", "tweet.write", true},
+		"a session with no scope at all": {"getUsersMe", "ses_1", "", "tweet.read users.read", true},
 		"a session narrower than it":     {"getUsersLikedPosts", "ses_1", "tweet.read users.read", "like.read", true},
 		"an application that may not so": {"getChatConversations", "ses_1", "tweet.read users.read", "dm.read", false},
 	} {

@@ -43,7 +43,7 @@ func (s *Service) byUser(ctx context.Context, r Request) (credential, error) {
 		return credential{}, oauth.ErrRevoked()
 	}
 	have := g.Scopes
-	if r.Scopes != "" {
+	if r.Session != "" || r.Scopes != "" { // a session without scopes may do nothing
 		have = have.Both(r.Scopes)
 	}
 	if missing := have.Missing(r.Call.Action.Needs()); len(missing) > 0 {
