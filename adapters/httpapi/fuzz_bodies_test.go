@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,9 +24,13 @@ func FuzzAdminJSON(f *testing.F) {
 	desk := &line{to: l.admin}
 	f.Cleanup(desk.hangUp)
 	made := 0
+	keys, err := l.services.Clients.Keys(f.Context(), l.app.ID, "", 1)
+	must(f, err)
+	viewer := l.operator("POST", "/admin/v1/operators", `{"name":"one","role":"viewer"}`).json(f)
 	calls := []string{
 		"POST /admin/v1/apps", "PATCH /admin/v1/apps/" + string(l.app.ID), "POST /admin/v1/apps/" + string(l.app.ID) + "/keys",
 		"POST /admin/v1/xapps", "PATCH /admin/v1/xapps/x2", "POST /admin/v1/grants/import",
+		"PATCH /admin/v1/keys/" + string(keys[0].ID), "POST /admin/v1/operators", "PATCH /admin/v1/operators/" + fmt.Sprint(viewer["id"]),
 	}
 	f.Fuzz(func(t *testing.T, which uint8, body string) {
 		call := calls[int(which)%len(calls)]
@@ -71,11 +76,14 @@ func (l *lab) sound(t *testing.T, call string, a answer, app client.App) {
 		t.Fatalf("%s: %v: %s", call, err, a.body)
 	}
 	for name := range view {
-		issued := name == "key" && strings.HasSuffix(call, "/keys")
+		issued := name == "key" && strings.HasSuffix(call, "/keys") || name == "token" && call == "POST /admin/v1/operators"
 		if !issued && (strings.Contains(name, "token") || strings.Contains(name, "digest") || name == "key" || name == "client_secret" ||
 			name == "bearer" || name == "refresh" || name == "access") {
 			t.Errorf("%s tells %s: %s", call, name, a.body)
 		}
+	}
+	if strings.Contains(call, "/operators") && !slices.Contains([]any{"viewer", "operator", "owner"}, view["role"]) {
+		t.Errorf("%s made an operator who is no known one: %s", call, a.body)
 	}
 	text, _ := view["key"].(string)
 	if text == "" {
