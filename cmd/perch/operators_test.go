@@ -181,8 +181,9 @@ func TestCertificatesAreVerifiedByTheAuthorityNamed(t *testing.T) {
 	} {
 		perch(t, environ, "", strings.Fields(args+" apps list")...).says(t, want.code, want.say)
 	}
-	perch(t, append(environ, "PERCH_ADMIN_LISTEN=127.0.0.1"+port, "PERCH_TLS_CERT_FILE="+ca), "", "apps", "list").
-		says(t, exitDone) // the Perch of the same settings is known by its certificate
+	own := append(environ, "PERCH_ADMIN_LISTEN=127.0.0.1"+port, "PERCH_TLS_CERT_FILE="+ca)
+	perch(t, own, "", "apps", "list").says(t, exitDone)
+	perch(t, append(own, "PERCH_ADMIN_CA_FILE="+ca), "", "apps", "list").says(t, exitDone)
 }
 
 func TestADerivedAddressNeedsADoor(t *testing.T) {

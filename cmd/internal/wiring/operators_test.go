@@ -89,6 +89,9 @@ func TestARevokedOperatorIsRefusedByEachReplica(t *testing.T) {
 		other := open(t, cfg)
 		id, token := one.hire(t, "operator")
 		want(t, http.StatusOK, other.as(t, token, "GET", "/admin/v1/operators/me", ""))
+		if a := other.operator(t, http.StatusOK, "GET", "/admin/v1/operators/"+id, nil); a.text("last_used_at") == "" {
+			t.Errorf("when it was last used: %s", a.body)
+		}
 		one.operator(t, http.StatusOK, "PATCH", "/admin/v1/operators/"+id, object{"role": "viewer"})
 		want(t, http.StatusForbidden, other.as(t, token, "POST", "/admin/v1/apps", `{"name":"x"}`))
 		one.operator(t, http.StatusNoContent, "DELETE", "/admin/v1/operators/"+id, nil)
