@@ -101,7 +101,10 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 // busy keeps the connection from making room for others: it has sent a request.
-func (c *conn) busy() { c.from.set(c, nil) }
+func (c *conn) busy() {
+	c.done.Store(false) // what is read from now on belongs to this one
+	c.from.set(c, nil)
+}
 
 // slow lets it: all of the request is still to come, from anybody.
 func (c *conn) slow() { c.from.set(c, c.from.fresh) }

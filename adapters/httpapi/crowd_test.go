@@ -49,6 +49,17 @@ func until(t *testing.T, what string, done func() bool) {
 	}
 }
 
+func received(t *testing.T, answers <-chan answer) answer {
+	t.Helper()
+	select {
+	case a := <-answers:
+		return a
+	case <-time.After(30 * time.Second):
+		t.Fatal("a request under way has no answer")
+	}
+	return answer{}
+}
+
 // closed reports whether the peer closes the connection soon.
 func closed(c net.Conn) bool {
 	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
@@ -166,6 +177,7 @@ func TestWhoSendsNothingMakesRoomWhenTheHouseIsFull(t *testing.T) {
 	x := newGiver()
 	h := build(t, plan{x: x, limits: Limits{Connections: 40}, plain: true})
 	keep := dial(t, h.public) // has been served, and comes back
+	must(t, keep.SetDeadline(time.Now().Add(time.Minute)))
 	const alive = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 	serve := func() bool {
 		_, err := io.WriteString(keep, alive)
@@ -204,7 +216,7 @@ func TestWhoSendsNothingMakesRoomWhenTheHouseIsFull(t *testing.T) {
 		}
 	}
 	close(x.release)
-	if a := <-busy; a.StatusCode != http.StatusOK {
+	if a := received(t, busy); a.StatusCode != http.StatusOK {
 		t.Errorf("the request under way is answered %d", a.StatusCode)
 	}
 	if !strings.Contains(h.log.String(), "as many connections as there may be") ||
@@ -226,7 +238,7 @@ func TestANewConnectionIsClosedAtOnceWhenEveryoneInsideIsServed(t *testing.T) {
 	}
 	close(x.release)
 	for range 2 {
-		if a := <-answers; a.StatusCode != http.StatusOK {
+		if a := received(t, answers); a.StatusCode != http.StatusOK {
 			t.Errorf("served: %d", a.StatusCode)
 		}
 	}

@@ -131,7 +131,7 @@ func (l *line) hangUp() {
 func (l *line) send(t *testing.T, text string) answer {
 	t.Helper()
 	if l.c == nil {
-		c, err := net.Dial("tcp", strings.TrimPrefix(l.to, "http://"))
+		c, err := net.Dial("tcp", hostOf(l.to))
 		must(t, err)
 		l.c, l.r = c, bufio.NewReader(c)
 	}

@@ -81,3 +81,29 @@ func TestABodyInAMillionPiecesIsRefusedAtItsLimit(t *testing.T) {
 		t.Errorf("%v: %.300q", err, got)
 	}
 }
+
+// A request that came together with the one before it is under way like any other:
+// its connection makes no room for others while its body is still to come.
+func TestAPipelinedRequestIsUnderWayToo(t *testing.T) {
+	x := newGiver()
+	h := build(t, plan{x: x, plain: true, limits: Limits{Connections: 1}})
+	c := dial(t, h.public)
+	post := "POST " + postPath + " HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nAuthorization: Bearer " + h.sk + "\r\n"
+	_, err := io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"+post+"Content-Length: 4\r\n\r\n{ ")
+	must(t, err)
+	w := func() *crowd { h.server.mu.Lock(); defer h.server.mu.Unlock(); return h.server.ln.crowd }()
+	waiting := func() int { w.mu.Lock(); defer w.mu.Unlock(); return w.fresh.Len() + w.idle.Len() }
+	until(t, "the first has come", func() bool { return h.inside() == 1 && waiting() == 0 })
+	for range 60 { // there is no telling when the second begins
+		if time.Sleep(5 * time.Millisecond); waiting() > 0 {
+			t.Fatal("its connection waits")
+		}
+	}
+	if !closed(dial(t, h.public)) {
+		t.Error("another connection takes its place")
+	}
+	_, err = io.WriteString(c, " }")
+	must(t, err)
+	wait(t, x.started, "the second reaches X")
+	close(x.release)
+}
