@@ -119,7 +119,7 @@ const hello = `{"text":"hello"}`
 
 func TestASessionCookieIsForThisHostAndNoScript(t *testing.T) {
 	for _, secure := range []bool{true, false} {
-		h := buildHeld(t, plan{secure: secure})
+		h := buildHeld(t, plan{secure: secure, plain: true})
 		c := h.hold(h.pk, returnTo, "")
 		name := "perch_session_" + string(h.app.ID)
 		if secure {
@@ -289,7 +289,7 @@ func TestAPresetSessionCookieIsReplacedAndEnded(t *testing.T) {
 
 func TestSignOutClearsTheCookieAndEndsTheSession(t *testing.T) {
 	for _, secure := range []bool{true, false} {
-		h := buildHeld(t, plan{secure: secure})
+		h := buildHeld(t, plan{secure: secure, plain: true})
 		cookie := h.hold(h.pk, returnTo, "")
 		page := []string{sent(cookie), "Origin: " + pageOrigin, "Sec-Fetch-Site: same-site"}
 		a := ask(t, "DELETE", h.public+"/v1/session", "", page...)

@@ -73,7 +73,7 @@ func newLab(f *testing.F) *lab {
 	f.Helper()
 	l := &lab{x: &recorder{}, store: memory.Open(), ring: keyring.Ephemeral()}
 	l.house = build(f, plan{
-		x: l.x, store: l.store, ring: l.ring, quotas: plenty{},
+		plain: true, x: l.x, store: l.store, ring: l.ring, quotas: plenty{},
 		wait: func(p *patience) { p.linger = 50 * time.Millisecond },
 	})
 	now := time.Now().UTC().Truncate(time.Microsecond)

@@ -166,7 +166,7 @@ func settle(t *testing.T, seed uint64, n int) *neighbourhood {
 	w := &weather{random: rand.New(rand.NewPCG(seed, seed))} // #nosec G404 -- to be repeated
 	h := &neighbourhood{weather: w, grants: map[string]string{}}
 	h.lab = &lab{x: &recorder{}, store: memory.Open(), ring: keyring.Ephemeral()}
-	h.house = build(t, plan{x: h.x, store: h.store, ring: h.ring, quotas: plenty{}, stores: w.over, proxies: []string{"127.0.0.0/8"}})
+	h.house = build(t, plan{plain: true, x: h.x, store: h.store, ring: h.ring, quotas: plenty{}, stores: w.over, proxies: []string{"127.0.0.0/8"}})
 	h.line = &line{to: h.public}
 	t.Cleanup(h.line.hangUp)
 	for i := range n {
