@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/uptrace/bun"
 
@@ -36,11 +37,16 @@ func (s *APIKeys) Get(ctx context.Context, id apikey.ID) (apikey.Key, error) {
 }
 
 // ByDigest reads one row whether there is such a key or not, so that time does
-// not tell: where there is none, the first of all keys.
+// not tell: where there is none, that of some other key, another for each digest.
 func (s *APIKeys) ByDigest(ctx context.Context, digests []string) (apikey.Key, error) {
 	digests = slices.DeleteFunc(slices.Clone(digests), func(d string) bool { return !fit(d) })
+	near := "key_"
+	if len(digests) > 0 {
+		near += strings.ToLower(digests[0])
+	}
 	k, err := s.keys.get(ctx, `id = COALESCE((SELECT id FROM api_keys WHERE digest IN (?) LIMIT 1),
-		(SELECT id FROM api_keys ORDER BY id LIMIT 1))`, bun.List(digests))
+		(SELECT id FROM api_keys WHERE id > ? ORDER BY id LIMIT 1), (SELECT id FROM api_keys ORDER BY id LIMIT 1))`,
+		bun.List(digests), near)
 	if err == nil && !slices.Contains(digests, k.Digest) {
 		return apikey.Key{}, missing(s.keys.noun)
 	}
