@@ -51,11 +51,14 @@ func (e *eavesdropper) RoundTrip(r *http.Request) (*http.Response, error) {
 // meantFor says which secrets are told to whom: they are what was asked for.
 var meantFor = []struct{ what, place string }{
 	{"secret key", "the reply to POST /admin/v1/apps/"},
+	{"token of an operator", "the reply to POST /admin/v1/operators, 201"},
+	{"session cookie", "the reply to GET /oauth/callback, 302"},
 	{"access token of Perch", "the reply to POST /oauth/token, 200"},
 	{"refresh token of Perch", "the reply to POST /oauth/token, 200"},
 	{"code of Perch", "the reply to GET /oauth/callback, 302"},
 	{"cookie of a sign-in", "the reply to GET /oauth/authorize, 302"},
 	{"state at X", "the reply to GET /oauth/authorize, 302"},
+	{"state at X", "the reply to GET /v1/session/sign-in, 302"},
 }
 
 func meant(found string) bool {
@@ -75,6 +78,7 @@ type suspect struct {
 	app     tenant
 	grant   string
 	held    session
+	viewer  string // token of an operator
 }
 
 func newSuspect(t *testing.T, e environment) (s *suspect, xDown func()) {
@@ -96,6 +100,9 @@ func newSuspect(t *testing.T, e environment) (s *suspect, xDown func()) {
 	s.secrets.add("access token of X", imported.Access)
 	s.secrets.add("refresh token of X", imported.Refresh)
 	s.adopt(t, other, grace, imported, time.Now().Add(time.Hour))
+	s.viewer = s.operator(t, http.StatusCreated, "POST", "/admin/v1/operators", object{"name": "Zoë", "role": "viewer"}).text("token")
+	s.secrets.add("token of an operator", s.viewer)
+	s.inACookie(t, other)
 	v := s.visit(t, s.app)
 	s.secrets.add("verifier", v.verifier)
 	code := v.code(t, ada)
@@ -110,6 +117,19 @@ func newSuspect(t *testing.T, e environment) (s *suspect, xDown func()) {
 		s.secrets.add("cookie of a sign-in", c.Value)
 	}
 	return s, xDown
+}
+
+// inACookie signs a browser in that holds its session in a cookie, and calls
+// with it as its page and as another.
+func (s *suspect) inACookie(t *testing.T, app tenant) {
+	t.Helper()
+	v := s.visit(t, app)
+	v.hold(t, ada)
+	for _, c := range v.cookies(t) {
+		s.secrets.add("session cookie", c.Value)
+	}
+	want(t, http.StatusOK, v.held(t, app.origin, "GET", "/v1/session", ""), v.held(t, app.origin, "GET", "/2/users/me", ""))
+	want(t, http.StatusForbidden, v.held(t, "https://evil.example", "POST", "/2/tweets", `{"text":"no"}`))
 }
 
 func (s *suspect) hold(held session) { s.secrets.hold(held) }
@@ -133,7 +153,7 @@ func (s *suspect) leaks() []string {
 // client could put it.
 func (s *suspect) everyCall(t *testing.T) {
 	t.Helper()
-	carried := []string{s.app.sk, s.held.access, adminToken}
+	carried := []string{s.app.sk, s.held.access, adminToken, s.viewer}
 	for _, route := range []string{
 		"GET /2/users/me", "POST /2/tweets", "GET /2/nowhere", "GET /v1/grants", "GET /v1/grants/x", "DELETE /v1/grants/x",
 		"POST /oauth/token", "POST /oauth/revoke", "GET /oauth/authorize", "GET /oauth/callback", "GET /oauth/jwks",
@@ -141,6 +161,7 @@ func (s *suspect) everyCall(t *testing.T) {
 		"GET /admin/v1/apps", "POST /admin/v1/apps", "GET /admin/v1/apps/x", "PATCH /admin/v1/apps/" + s.app.id,
 		"GET /admin/v1/apps/" + s.app.id + "/keys", "POST /admin/v1/apps/" + s.app.id + "/keys", "DELETE /admin/v1/keys/x",
 		"GET /admin/v1/xapps", "POST /admin/v1/xapps", "PATCH /admin/v1/xapps/second", "GET /admin/v1/grants",
+		"GET /admin/v1/operators", "POST /admin/v1/operators", "GET /v1/session", "GET /v1/session/sign-in",
 		"POST /admin/v1/grants/import", "DELETE /admin/v1/grants/x", "GET /metrics", "GET /debug/pprof/",
 	} {
 		method, path, _ := strings.Cut(route, " ")
