@@ -169,11 +169,11 @@ func apiKey(id string, n int, when func(int) time.Time) apikey.Key {
 	return apikey.Key{
 		ID: apikey.ID(id), App: client.AppID(numbered("app", n)), Kind: apikey.Publishable, Hint: numbered("pk_a…", n),
 		Name: numbered("Näme ", n), Digest: "digest-" + id, AppOnly: true,
-		Grants:    []oauth.GrantID{oauth.GrantID(numbered("grant", n)), "g'\"2"},
-		Actions:   []string{numbered("tag:'Posts' ", n), "read"},
+		Grants:  []oauth.GrantID{oauth.GrantID(numbered("grant", n)), "g'\"2"},
+		Actions: []string{numbered("tag:'Posts' ", n), "read"},
 		Addresses: []netip.Prefix{
 			netip.PrefixFrom(netip.MustParseAddr("10.1.2.3"), n%32), netip.MustParsePrefix("2001:db8::/32"),
 		},
-		Created:   when(n), Expires: when(n + 1), Revoked: when(n + 2),
+		Created: when(n), Expires: when(n + 1), Revoked: when(n + 2),
 	}
 }
