@@ -131,6 +131,32 @@ func TestASuspendedApplicationsKeysAreRefused(t *testing.T) {
 	}
 }
 
+func TestAnApplicationFromBeforeARuleCanBeSuspended(t *testing.T) {
+	h := newHouse(t)
+	app := h.register(t, client.App{})
+	odd := app
+	odd.RedirectURIs = []string{"https://app.example/a/../b"}
+	if _, err := h.store.Registry().Apps().Swap(t.Context(), app, odd); err != nil {
+		t.Fatal(err)
+	}
+	change := func(edit func(*client.App)) error {
+		_, err := h.Change(t.Context(), app.ID, func(a client.App) client.App { edit(&a); return a })
+		return err
+	}
+	if err := change(func(a *client.App) { a.Name = "other" }); !errors.Is(err, fault.Invalid) {
+		t.Errorf("with the odd redirect URI it is renamed: %v", err)
+	}
+	if err := change(func(a *client.App) { a.Status, a.Name = client.Suspended, "other" }); !errors.Is(err, fault.Invalid) {
+		t.Errorf("suspended and renamed: %v", err)
+	}
+	if err := change(func(a *client.App) { a.Status = client.Suspended }); err != nil {
+		t.Errorf("suspended: %v", err)
+	}
+	if err := change(func(a *client.App) { a.Status = client.Active }); !errors.Is(err, fault.Invalid) {
+		t.Errorf("active again: %v", err)
+	}
+}
+
 func TestKeysThatMakeNoSenseAreNotIssued(t *testing.T) {
 	h := newHouse(t)
 	app := h.register(t, client.App{})

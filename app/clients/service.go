@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -138,7 +139,7 @@ func (s *Service) Change(
 		}
 		next := edit(old)
 		next.ID, next.XApp, next.Created = old.ID, old.XApp, old.Created
-		if err := s.check(ctx, next); err != nil {
+		if err := s.check(ctx, next); err != nil && !onlySuspends(old, next) {
 			return client.App{}, err
 		}
 		next, err = s.apps.Swap(ctx, old, next)
@@ -146,4 +147,14 @@ func (s *Service) Change(
 			return next, err
 		}
 	}
+}
+
+// onlySuspends reports whether the change takes everything away and alters nothing
+// else. That is always possible, also where what is stored is from before a rule.
+func onlySuspends(old, next client.App) bool {
+	if next.Status != client.Suspended {
+		return false
+	}
+	old.Status = client.Suspended
+	return reflect.DeepEqual(old, next)
 }
