@@ -113,6 +113,7 @@ func (s *Server) issueKey(r *request) error {
 
 // newKey answers with a key, which is shown this once.
 func (r *request) newKey(k apikey.Key, text secret.Text) {
+	r.event.Target = string(k.ID)
 	view := viewKey(k, time.Time{})
 	view.Key = text.Reveal()
 	r.c.Status(http.StatusCreated)
@@ -234,6 +235,7 @@ func (s *Server) rotateKey(r *request) error {
 		return err
 	}
 	r.newKey(k, text)
+	r.event.Target = r.param("id") + "," + string(k.ID)
 	return nil
 }
 

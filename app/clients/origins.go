@@ -117,7 +117,7 @@ func (s *origins) renew(ctx context.Context) (map[client.Origin][]client.AppID, 
 		case s.reading <- struct{}{}:
 			defer func() { <-s.reading }()
 		case <-ctx.Done():
-			return nil, fault.New(fault.Unavailable, "the request ended before it was served").Because(ctx.Err())
+			return nil, ended(ctx)
 		}
 	}
 	if known, age = s.have(); age < OriginsTTL { // somebody has read meanwhile

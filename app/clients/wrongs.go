@@ -59,10 +59,22 @@ func (w *wrongs) await(ctx context.Context, from netip.Addr, digest string) erro
 	defer turn.Stop()
 	select {
 	case <-ctx.Done():
-		return fault.New(fault.Unavailable, "the request ended before it was served").Because(ctx.Err())
+		return ended(ctx)
 	case <-turn.C:
 		return nil
 	}
+}
+
+func ended(ctx context.Context) error {
+	return fault.New(fault.Unavailable, "the request ended before it was served").Because(ctx.Err())
+}
+
+// known reports whether the key with the digest was right when it last came.
+func (w *wrongs) known(digest string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, right := w.right.get(digest)
+	return right
 }
 
 func (w *wrongs) wait(from netip.Prefix, digest string, now time.Time) time.Duration {
