@@ -205,6 +205,9 @@ func (l *lab) prepare(t *testing.T) (code, refresh string) {
 	t.Helper()
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	code, id := rand.Text(), "ses_"+rand.Text()
+	made, err := l.ring.Digests(t.Context(), secret.New(code), "code.proof")
+	must(t, err)
+	code += "." + made[0]
 	must(t, l.store.Codes().Put(t.Context(), session.Code{
 		Digest: oauth.Digest(code), App: l.app.ID, Redirect: returnTo, Challenge: oauth.Challenge(verifier), Grant: l.grant,
 		User: ada, Scopes: oauth.Everything, Session: session.ID(id + "_new"), Expires: now.Add(time.Minute),

@@ -194,8 +194,11 @@ func (s *Service) mayEndAt(ctx context.Context, id client.AppID, redirect string
 
 // issueCode ends a sign-in with a code for the client application.
 func (s *Service) issueCode(ctx context.Context, a oauth.Authorization, g oauth.Grant) (Redirect, error) {
-	code := rand.Text()
-	err := s.codes.Put(ctx, session.Code{
+	code, err := s.newCode(ctx)
+	if err != nil {
+		return Redirect{}, s.refusal(a.Redirect, a.State, err)
+	}
+	err = s.codes.Put(ctx, session.Code{
 		Digest: oauth.Digest(code), App: a.App, Redirect: a.Redirect, Challenge: a.Challenge,
 		Grant: g.ID, User: g.User.ID, Scopes: a.Scopes.Both(g.Scopes), JKT: a.JKT,
 		Session: session.ID("ses_" + strings.ToLower(rand.Text())),

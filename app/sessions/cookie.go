@@ -99,18 +99,6 @@ func (s *Service) hold(ctx context.Context, a oauth.Authorization, g oauth.Grant
 }
 
 func (s *Service) replace(ctx context.Context, a oauth.Authorization, g oauth.Grant, old secret.Text) (*Held, error) {
-	ended := []session.ID{session.ID(a.Session)}
-	if id, err := s.heldBy(ctx, a.App, old); err == nil {
-		ended = append(ended, id)
-	}
-	for _, id := range ended {
-		if id == "" {
-			continue
-		}
-		if err := s.end(ctx, id); err != nil {
-			return nil, err
-		}
-	}
 	now := s.clock()
 	ses, err := s.sessions.Create(ctx, session.Session{
 		ID:  session.ID("ses_" + strings.ToLower(rand.Text())),
@@ -123,6 +111,18 @@ func (s *Service) replace(ctx context.Context, a oauth.Authorization, g oauth.Gr
 	proofs, err := s.cookieProofs(ctx, ses.App, ses.ID)
 	if err != nil {
 		return nil, err
+	}
+	ended := []session.ID{session.ID(a.Session)}
+	if id, err := s.heldBy(ctx, a.App, old); err == nil {
+		ended = append(ended, id)
+	}
+	for _, id := range ended {
+		if id == "" {
+			continue
+		}
+		if err := s.end(ctx, id); err != nil {
+			return nil, err
+		}
 	}
 	return &Held{ses.App, secret.New(string(ses.ID) + "." + proofs[0]), session.CookieTTL}, nil
 }

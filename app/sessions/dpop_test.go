@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"perch/app/sessions"
+	"perch/domain/apikey"
 	"perch/domain/client"
 	"perch/domain/fault"
+	"perch/domain/oauth"
 	"perch/domain/secret"
 	"perch/domain/session"
 	"perch/ports/conformance"
@@ -235,14 +237,69 @@ func TestAClientThatProvesWhoItIsMayChangeItsKey(t *testing.T) {
 	named(t, err, "invalid-dpop-proof")
 }
 
-func TestASessionBecomesBoundWhenAProofComes(t *testing.T) {
-	s, d := newServer(t), conformance.NewDevice(t)
-	tokens, err := s.boundTo(d, s.renewal(s.signedIn().Refresh))
-	if err != nil || !tokens.Bound {
+// A thief cannot bind the session of others to his key and so shut them out.
+func TestASessionThatIsNotBoundStaysSo(t *testing.T) {
+	s, thief := newServer(t), conformance.NewDevice(t)
+	stolen := s.signedIn().Refresh
+	first, err := s.boundTo(thief, s.renewal(stolen))
+	if err != nil || !first.Bound {
+		t.Fatalf("the access token is not bound: %v", err)
+	}
+	second, err := s.boundTo(thief, s.renewal(first.Refresh))
+	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.refresh(tokens.Refresh)
-	named(t, err, "invalid-dpop-proof")
+	_, err = s.refresh(stolen) // its owner, who has only the old one
+	named(t, err, "invalid-grant")
+	_, err = s.boundTo(thief, s.renewal(second.Refresh))
+	named(t, err, "invalid-grant")
+	if err := s.verified(s.shown(thief, second.Access, nil)); err == nil {
+		t.Error("the session goes on for the thief")
+	}
+}
+
+func TestAKeyForSomeGrantsDoesNotProveTheClient(t *testing.T) {
+	s, d, next := newServer(t), conformance.NewDevice(t), conformance.NewDevice(t)
+	_, narrow, err := s.apps.IssueKey(t.Context(), apikey.Key{
+		App: s.app.ID, Kind: apikey.Secret, Grants: []oauth.GrantID{"grant_other"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.renewal(s.signedInOn(d).Refresh)
+	r.ClientSecret = narrow
+	_, err = s.boundTo(next, r)
+	named(t, err, "invalid-grant")
+}
+
+func TestWhatPerchNeverGaveIsRefusedBeforeAProofIsSpent(t *testing.T) {
+	s, d := newServer(t), conformance.NewDevice(t)
+	proof := s.prove(d, nil)
+	call := func(r sessions.TokenRequest) error {
+		r.Proof, r.URL = proof, endpoint
+		_, err := s.Token(t.Context(), r)
+		return err
+	}
+	good := s.exchange(s.code())
+	for _, junk := range []string{"x", "x.y", good.Code + "0", "A" + good.Code[1:], good.Code[:26]} {
+		r := good
+		r.Code = junk
+		named(t, call(r), "invalid-grant")
+	}
+	named(t, call(s.renewal(secret.New("rt_ses_x.y.z"))), "invalid-grant")
+	if err := call(good); err != nil {
+		t.Errorf("the same proof with what is good: %v", err)
+	}
+}
+
+func TestAccessTokensEndWhereAnApplicationTurnsToCookies(t *testing.T) {
+	s := newServer(t)
+	tokens := s.signedIn()
+	_, err := s.apps.Change(t.Context(), s.app.ID, func(a client.App) client.App { a.Cookies = true; return a })
+	if err != nil {
+		t.Fatal(err)
+	}
+	named(t, s.verified(session.Presented{Token: tokens.Access}), "invalid-token")
 }
 
 func TestACodeIsBoundByItsThumbprint(t *testing.T) {
@@ -294,7 +351,7 @@ func TestAnApplicationMayWantBoundTokensOnly(t *testing.T) {
 		t.Error(err)
 	}
 	if again, err := s.boundTo(d, s.renewal(before.Refresh)); err != nil || !again.Bound {
-		t.Errorf("an older session cannot become bound: %v", err)
+		t.Errorf("an older session gets no bound access token: %v", err)
 	}
 }
 

@@ -91,7 +91,7 @@ func (s *Service) rotate(
 	if ses.App != app.ID {
 		return Tokens{}, badGrant("the refresh token was issued to another client application")
 	}
-	if err := mayRotate(ses, jkt, !r.ClientSecret.Empty()); err != nil {
+	if err := mayRotate(ses, jkt, r.proved); err != nil {
 		return Tokens{}, err
 	}
 	next, digest, err := s.successor(ctx, id, r.Refresh)
@@ -105,16 +105,19 @@ func (s *Service) rotate(
 		}
 		return Tokens{}, badGrant("the refresh token was used before, so its session has ended")
 	}
-	rotated.JKT = jkt
+	if ses.JKT != "" {
+		rotated.JKT = jkt
+	}
 	if rotated, err = s.sessions.Swap(ctx, ses, rotated); err != nil {
 		return Tokens{}, err
 	}
-	return s.issue(ctx, app, rotated, next)
+	return s.issue(ctx, app, rotated, next, jkt)
 }
 
 // mayRotate refuses who does not prove the key that the session is bound to. A
 // client that has proved who it is may bind it to another key (RFC 9449 section
-// 5); a session that is not bound may become so.
+// 5). A session that is not bound stays so, or a thief could bind it to his own
+// key and shut its owner out; only the access token is bound then.
 func mayRotate(ses session.Session, jkt string, proved bool) error {
 	switch {
 	case ses.JKT == "" || ses.JKT == jkt:
@@ -158,7 +161,7 @@ func (s *Service) end(ctx context.Context, id session.ID) error {
 func (s *Service) Revoke(
 	ctx context.Context, clientID string, key, token secret.Text, from netip.Addr,
 ) error {
-	app, err := s.authenticate(ctx, clientID, key, from)
+	app, _, err := s.authenticate(ctx, clientID, key, from)
 	if err != nil {
 		return err
 	}
@@ -207,6 +210,10 @@ func (s *Service) Verify(ctx context.Context, p session.Presented) (session.Clai
 	if errors.Is(err, fault.NotFound) || (err == nil && app.Status != client.Active) {
 		return session.Claims{}, client.App{}, fault.New(fault.Forbidden,
 			"this client application is suspended; ask the operator of this Perch").Named("app-suspended")
+	}
+	if err == nil && app.Cookies {
+		return session.Claims{}, client.App{}, invalidToken("this client application holds its sessions in cookies now; " +
+			"sign in again")
 	}
 	if err == nil && app.DPoP && claims.JKT == "" {
 		return session.Claims{}, client.App{}, invalidToken("this client application's tokens must be bound to a key " +

@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"perch/domain/apikey"
@@ -28,6 +30,8 @@ type TokenRequest struct {
 	Proof        string     // the DPoP header, "" for none (RFC 9449)
 	URL          string     // public, of the endpoint that was called
 	From         netip.Addr // where it comes from
+
+	proved bool // the client application has proved who it is
 }
 
 // Tokens is what a client application gets.
@@ -43,10 +47,11 @@ type Tokens struct {
 
 // Token answers the token endpoint. Its faults are named by OAuth's error codes.
 func (s *Service) Token(ctx context.Context, r TokenRequest) (Tokens, error) {
-	app, err := s.authenticate(ctx, r.ClientID, r.ClientSecret, r.From)
+	app, proved, err := s.authenticate(ctx, r.ClientID, r.ClientSecret, r.From)
 	if err != nil {
 		return Tokens{}, err
 	}
+	r.proved = proved
 	if app.Cookies {
 		return Tokens{}, fault.New(fault.Invalid, "this client application holds its sessions in cookies and gets no tokens").
 			Named("unauthorized-client")
@@ -54,11 +59,16 @@ func (s *Service) Token(ctx context.Context, r TokenRequest) (Tokens, error) {
 	exchange := s.fromCode
 	switch r.GrantType {
 	case "authorization_code":
+		err = s.isCode(ctx, r)
 	case "refresh_token":
+		_, err = s.read(ctx, r.Refresh)
 		exchange = s.fromRefresh
 	default:
-		return Tokens{}, fault.New(fault.Invalid, "grant_type must be authorization_code or refresh_token").
+		err = fault.New(fault.Invalid, "grant_type must be authorization_code or refresh_token").
 			Named("unsupported-grant-type")
+	}
+	if err != nil { // nothing is stored for what Perch never gave
+		return Tokens{}, err
 	}
 	// Before anything that works once is touched: a proof without nonce is made again.
 	jkt, err := s.key(ctx, app, r)
@@ -68,34 +78,61 @@ func (s *Service) Token(ctx context.Context, r TokenRequest) (Tokens, error) {
 	return exchange(ctx, app, r, jkt)
 }
 
+// authenticate returns the client application, and whether it has proved who it
+// is. A key that is for some grants or actions alone speaks for no more than those.
 func (s *Service) authenticate(
 	ctx context.Context, id string, key secret.Text, from netip.Addr,
-) (client.App, error) {
-	app, err := s.known(ctx, id, from)
+) (app client.App, proved bool, err error) {
+	app, err = s.known(ctx, id, from)
 	if fault.KindOf(err) == fault.Invalid {
-		return app, fault.New(fault.Unauthenticated, "no client application has this client_id; "+
+		return app, false, fault.New(fault.Unauthenticated, "no client application has this client_id; "+
 			"use its publishable key, which begins with pk_").Named("invalid-client").Because(err)
 	}
 	if err != nil || key.Empty() {
-		return app, err
+		return app, false, err
 	}
 	owner, k, err := s.clients.Authenticate(ctx, key, from)
 	if fault.KindOf(err) == fault.Unauthenticated || (err == nil && (owner.ID != app.ID || k.Kind != apikey.Secret)) {
-		return app, fault.New(fault.Unauthenticated, "the client secret is not a secret key of this client application").
-			Named("invalid-client").Because(err)
+		return app, false, fault.New(fault.Unauthenticated,
+			"the client secret is not a secret key of this client application").Named("invalid-client").Because(err)
 	}
-	return app, err
+	return app, len(k.Grants) == 0 && len(k.Actions) == 0, err
 }
 
 func badGrant(say string) *fault.Error {
 	return fault.New(fault.Invalid, "%s; start the sign-in again", say).Named("invalid-grant")
 }
 
-func (s *Service) fromCode(ctx context.Context, app client.App, r TokenRequest, jkt string) (Tokens, error) {
+// A code of Perch reads CODE.PROOF, where the proof is a keyed digest of the code.
+const codeLabel = "code.proof"
+
+func (s *Service) newCode(ctx context.Context) (string, error) {
+	code := rand.Text()
+	proofs, err := s.ring.Digests(ctx, secret.New(code), codeLabel)
+	if err != nil {
+		return "", err
+	}
+	return code + "." + proofs[0], nil
+}
+
+// isCode refuses what is no code of Perch, without asking a store.
+func (s *Service) isCode(ctx context.Context, r TokenRequest) error {
 	if r.Code == "" || r.Redirect == "" || r.Verifier == "" {
-		return Tokens{}, fault.New(fault.Invalid, "code, redirect_uri and code_verifier are all needed").
+		return fault.New(fault.Invalid, "code, redirect_uri and code_verifier are all needed").
 			Named("invalid-request")
 	}
+	code, proof, _ := strings.Cut(r.Code, ".")
+	proofs, err := s.ring.Digests(ctx, secret.New(code), codeLabel)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(proofs, func(p string) bool { return secret.New(p).Equal(secret.New(proof)) }) {
+		return badGrant("the code is unknown or older than a minute")
+	}
+	return nil
+}
+
+func (s *Service) fromCode(ctx context.Context, app client.App, r TokenRequest, jkt string) (Tokens, error) {
 	c, err := s.codes.Take(ctx, oauth.Digest(r.Code))
 	switch {
 	case errors.Is(err, fault.NotFound):
@@ -164,7 +201,7 @@ func (s *Service) open(ctx context.Context, app client.App, c session.Code) (Tok
 	if err != nil {
 		return Tokens{}, err
 	}
-	return s.issue(ctx, app, ses, refresh)
+	return s.issue(ctx, app, ses, refresh, ses.JKT)
 }
 
 // begun is the session that a code opens.
@@ -176,21 +213,21 @@ func (s *Service) begun(c session.Code, digest string) session.Session {
 	}
 }
 
-// issue signs an access token for the session, as far as the application may go
-// now: an operator may have narrowed it.
+// issue signs an access token for the session, bound to the key if there is one,
+// as far as the application may go now: an operator may have narrowed it.
 func (s *Service) issue(
-	ctx context.Context, app client.App, ses session.Session, refresh secret.Text,
+	ctx context.Context, app client.App, ses session.Session, refresh secret.Text, jkt string,
 ) (Tokens, error) {
 	now, scopes := s.clock(), ses.Scopes.Both(within(app))
 	access, err := s.signer.Sign(ctx, session.Claims{
 		ID: rand.Text(), Issuer: s.issuer, App: ses.App, Grant: ses.Grant, Session: ses.ID,
-		User: ses.User, Scopes: scopes, JKT: ses.JKT, Issued: now, Expires: now.Add(session.AccessTTL),
+		User: ses.User, Scopes: scopes, JKT: jkt, Issued: now, Expires: now.Add(session.AccessTTL),
 	})
 	if err != nil {
 		return Tokens{}, err
 	}
 	return Tokens{
 		Access: access, Refresh: refresh, TTL: session.AccessTTL,
-		Scopes: scopes, Grant: ses.Grant, User: ses.User, Bound: ses.JKT != "",
+		Scopes: scopes, Grant: ses.Grant, User: ses.User, Bound: jkt != "",
 	}, nil
 }

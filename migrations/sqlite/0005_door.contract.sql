@@ -1,6 +1,7 @@
 -- What a key may do besides, how pages hold a session, and who runs a Perch. A
 -- version from before these columns would let a key do what it may not, so it
--- does not start with them.
+-- does not start with them. One that runs goes on: stop it before keys are
+-- narrowed, tokens bound and cookies given out.
 ALTER TABLE applications ADD COLUMN cookies BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE applications ADD COLUMN dpop BIGINT NOT NULL DEFAULT 0;
 
