@@ -38,7 +38,7 @@ func (s *Server) sessionCookies(r *request) map[client.AppID]secret.Text {
 	prefix, found, twice := s.cookiePrefix(), map[client.AppID]secret.Text{}, map[client.AppID]bool{}
 	for _, header := range r.c.Request().Header.PeekAll(fiber.HeaderCookie) {
 		for _, pair := range strings.Split(string(header), ";") {
-			name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			name, value, _ := strings.Cut(strings.Trim(pair, " \t"), "=") // no other spaces: they are part of a name
 			id, ours := strings.CutPrefix(name, prefix)
 			if !ours || len(id) > maxID || len(found) == maxSessionCookies {
 				continue

@@ -268,6 +268,32 @@ func TestATokenBesideACookieWins(t *testing.T) {
 	}
 }
 
+// Browsers let any host of a site set a cookie whose name begins with another
+// space than the usual one; __Host- does not protect it.
+func TestACookieWithAnOddSpaceBeforeItsNameIsNone(t *testing.T) {
+	h := buildHeld(t, plan{secure: true})
+	mine, planted := h.hold(h.pk, returnTo, ""), h.hold(h.pk, returnTo, "")
+	status := func(cookies string) int {
+		return ask(t, "GET", h.public+"/v1/session", "", "Cookie: "+cookies, "Origin: "+pageOrigin).StatusCode
+	}
+	for _, space := range []string{
+		"\u0085", "\u00a0", "\u1680", "\u2000", "\u2009", "\u2028", "\u202f", "\u205f", "\u3000", "\ufeff", "\u200b", "_", "%20", "+",
+	} {
+		bad := space + planted.Name + "=" + planted.Value
+		if got := status(bad); got != http.StatusUnauthorized {
+			t.Errorf("%q before the name: %d", space, got)
+		}
+		if got := status(bad + "; " + mine.Name + "=" + mine.Value); got != http.StatusOK {
+			t.Errorf("%q before the name of one beside a good one: %d", space, got)
+		}
+	}
+	for _, fine := range []string{"", " ", "\t", "a=b;", "a=b ; ", "a; "} {
+		if got := status(fine + mine.Name + "=" + mine.Value); got != http.StatusOK {
+			t.Errorf("after %q: %d", fine, got)
+		}
+	}
+}
+
 func TestAPresetSessionCookieIsReplacedAndEnded(t *testing.T) {
 	h := buildHeld(t, plan{secure: true})
 	old := h.hold(h.pk, returnTo, "")
