@@ -51,8 +51,12 @@ func (s *Server) enter(r *request) error {
 		Bearer: bearer, Bound: bound, Proof: proof, Method: r.method, URL: s.cfg.PublicURL + r.path,
 		Grant: oauth.GrantID(grant), Origin: r.origin, Browser: r.browser, Address: r.addr, Held: s.heldBy(r),
 	})
-	if fault.SlugOf(err) == noSession && r.origin != "" {
+	switch slug := fault.SlugOf(err); {
+	case slug == noSession && r.origin != "":
 		return s.noSession(r, err)
+	case slug == noCredential && r.origin != "" && s.listed(r.ctx, r) == nil && r.held:
+		return fault.New(fault.Unauthenticated, "there is no session of this page's client application; sign in").
+			Named(noSession)
 	}
 	if err == nil && r.origin != "" {
 		r.shared, r.held = true, r.caller.Cookie // the gate has seen that the application allows it

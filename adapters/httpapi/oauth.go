@@ -86,6 +86,7 @@ func (s *Server) extend(r *request) error {
 	}
 	to, err := s.services.Sessions.Extend(r.ctx, sessions.ExtendRequest{
 		Ticket: q.Get("ticket"), Redirect: q.Get("redirect_uri"), State: q.Get("state"),
+		From: r.addr,
 	})
 	if err != nil {
 		return err

@@ -158,13 +158,14 @@ func (s *Server) refuse(r *request, err error) {
 }
 
 func (s *Server) logProblem(r *request, p problem, err error) {
-	level := slog.LevelError
-	switch {
-	case p.status < http.StatusInternalServerError && !r.odd:
+	if p.status < http.StatusInternalServerError {
+		if s.noticed(r, p) {
+			s.notice(r, p, err)
+		}
 		return
-	case r.odd:
-		level = slog.LevelInfo
-	case p.fault.Kind != fault.Internal:
+	}
+	level := slog.LevelError
+	if p.fault.Kind != fault.Internal {
 		level = slog.LevelWarn
 	}
 	s.log.Log(r.ctx, level, "request refused", "request", r.id, "method", r.method, "path", clip(r.path, 200),

@@ -81,6 +81,7 @@ type Server struct {
 	admin    bool
 	wait     patience
 	page     *template.Template
+	notices  notices
 
 	base    context.Context // of every request
 	cut     context.CancelCauseFunc

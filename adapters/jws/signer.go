@@ -167,7 +167,7 @@ func refused(err error) error {
 		}
 	}
 	return fault.New(fault.Unauthenticated, "the access token is not valid; sign in again").
-		Named("token-invalid").Because(err)
+		Named("invalid-token").Because(err)
 }
 
 // verifying returns the public key with the ID. A key that another replica made

@@ -78,7 +78,7 @@ func (s *Service) Authorize(ctx context.Context, r AuthorizeRequest) (Redirect, 
 	if err != nil {
 		return Redirect{}, s.refusal(r.Redirect, clip(r.State), err)
 	}
-	if err := s.admit(ctx, app); err != nil {
+	if err := s.admit(ctx, app, r.From); err != nil {
 		return Redirect{}, s.refusal(r.Redirect, r.State, err)
 	}
 	to, cookie, err := s.grants.Begin(ctx, oauth.Authorization{
@@ -96,15 +96,37 @@ func badRedirect() error {
 		"it must match one of its redirect URIs byte for byte").Named("invalid-redirect-uri")
 }
 
-// admit bounds how many sign-ins of one application may begin: each is kept for
-// some minutes, and whoever reads the page has the publishable key.
-func (s *Service) admit(ctx context.Context, app client.App) error {
-	d, err := s.quotas.Take(ctx, "sign-in:"+string(app.ID), quota.Limit{Max: 1200, Window: time.Minute})
+// admit bounds how many sign-ins may begin: each is kept for some minutes, and
+// whoever reads the page has the publishable key. One address alone cannot use up
+// what there is for an application; this machine's own may be that of a proxy.
+func (s *Service) admit(ctx context.Context, app client.App, from netip.Addr) error {
+	if from.IsValid() && !from.IsLoopback() {
+		if err := s.count(ctx, "sign-in-from:"+household(from), 120); err != nil {
+			return err
+		}
+	}
+	return s.count(ctx, "sign-in:"+string(app.ID), 1200)
+}
+
+func (s *Service) count(ctx context.Context, whose string, most int64) error {
+	d, err := s.quotas.Take(ctx, whose, quota.Limit{Max: most, Window: time.Minute})
 	if err != nil || d.Allowed {
 		return err
 	}
-	return fault.New(fault.Limited, "too many sign-ins of this application have begun; try again in a minute").
+	return fault.New(fault.Limited, "too many sign-ins have begun here; try again in a minute").
 		Named("too-many-sign-ins").After(time.Until(d.Reset))
+}
+
+// household is who an address counts for: who has one address of IPv6 has all of
+// the /64.
+func household(a netip.Addr) string {
+	a = a.Unmap().WithZone("")
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.Prefix(bits)
+	return p.String()
 }
 
 // known returns the application whose publishable key is the client ID.
@@ -150,6 +172,10 @@ func scopesFor(app client.App, asked string) (oauth.Scopes, error) {
 	scopes, err := oauth.ParseScopes(asked)
 	if err != nil {
 		return "", err
+	}
+	if unknown := oauth.Everything.Missing(scopes.List()); len(unknown) > 0 {
+		return "", fault.New(fault.Invalid, "X has no scope %s; it has %s", strings.Join(unknown, " "), oauth.Everything).
+			Named("invalid-scope")
 	}
 	if over := allowed.Missing(scopes.List()); len(over) > 0 {
 		return "", mayNotAsk(over)

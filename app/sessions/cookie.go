@@ -60,7 +60,7 @@ func (s *Service) SignIn(ctx context.Context, r SignInRequest) (Redirect, error)
 	if err != nil {
 		return Redirect{}, s.refusal(r.Redirect, clip(r.State), err)
 	}
-	if err := s.admit(ctx, app); err != nil {
+	if err := s.admit(ctx, app, r.From); err != nil {
 		return Redirect{}, s.refusal(r.Redirect, r.State, err)
 	}
 	a := oauth.Authorization{

@@ -121,7 +121,7 @@ func TestABoundTokenWithoutItsKeyIsRefused(t *testing.T) {
 		"no jti":                {s.shown(d, tokens.Access, map[string]any{"jti": nil}), "invalid-dpop-proof"},
 		"the token as proof":    {bad(func(p *session.Presented) { p.Proof = p.Token.Reveal() }), "invalid-dpop-proof"},
 		"a token that is not":   {s.shown(d, bearer.Access, nil), "invalid-token"},
-		"an unknown token":      {s.shown(d, secret.New("x"), nil), "token-invalid"},
+		"an unknown token":      {s.shown(d, secret.New("x"), nil), "invalid-token"},
 		"the other's and Proof": {session.Presented{Token: tokens.Access, Proof: s.prove(thief, nil)}, "invalid-token"},
 	} {
 		err := s.verified(v.p)

@@ -3,6 +3,7 @@ package sessions
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"net/url"
 	"strings"
 
@@ -43,6 +44,7 @@ type ExtendRequest struct {
 	Ticket   string
 	Redirect string // "" for none
 	State    string
+	From     netip.Addr // where it comes from
 }
 
 // Extend sends the browser to X, to consent to what a ticket names. Errors that
@@ -60,7 +62,7 @@ func (s *Service) Extend(ctx context.Context, r ExtendRequest) (Redirect, error)
 		App: app.ID, Redirect: r.Redirect, State: r.State, Scopes: e.Scopes,
 		Mode: oauth.ModeExtend, Extends: e.Grant, Session: e.Session,
 	}
-	to, cookie, err := s.extend(ctx, app, a)
+	to, cookie, err := s.extend(ctx, app, a, r.From)
 	if err != nil {
 		a.State = clip(a.State)
 		return Redirect{}, s.refused(a, err)
@@ -69,7 +71,7 @@ func (s *Service) Extend(ctx context.Context, r ExtendRequest) (Redirect, error)
 }
 
 func (s *Service) extend(
-	ctx context.Context, app client.App, a oauth.Authorization,
+	ctx context.Context, app client.App, a oauth.Authorization, from netip.Addr,
 ) (to string, cookie secret.Text, err error) {
 	if len(a.State) > maxState {
 		return "", cookie, fault.New(fault.Invalid, "state is longer than %d characters", maxState).Named("invalid-request")
@@ -82,7 +84,7 @@ func (s *Service) extend(
 			return "", cookie, err
 		}
 	}
-	if err := s.admit(ctx, app); err != nil {
+	if err := s.admit(ctx, app, from); err != nil {
 		return "", cookie, err
 	}
 	return s.grants.Begin(ctx, a)

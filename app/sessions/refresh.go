@@ -103,7 +103,7 @@ func (s *Service) rotate(
 		if err := s.end(ctx, id); err != nil {
 			return Tokens{}, err
 		}
-		return Tokens{}, badGrant("the refresh token was used before, so its session has ended")
+		return Tokens{}, badGrant("the refresh token was used before, so its session has ended").Because(ErrReused)
 	}
 	if ses.JKT != "" {
 		rotated.JKT = jkt

@@ -3,6 +3,7 @@ package sessions_test
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -124,6 +125,33 @@ func (s *server) request() sessions.AuthorizeRequest {
 		ResponseType: "code", ClientID: s.id, Redirect: redirect, Scope: "tweet.write", State: "st&te=1",
 		Challenge: oauth.Challenge(verifier), ChallengeMethod: "S256",
 	}
+}
+
+func TestOneAddressCannotUseUpTheSignInsOfAnApplication(t *testing.T) {
+	s := newServer(t)
+	begin := func(from string) error {
+		r := s.request()
+		r.From = netip.MustParseAddr(from)
+		_, err := s.Authorize(t.Context(), r)
+		return err
+	}
+	for i := range 120 {
+		if err := begin("192.0.2.1"); err != nil {
+			t.Fatalf("sign-in %d: %v", i+1, err)
+		}
+	}
+	named(t, begin("192.0.2.1"), "too-many-sign-ins")
+	for _, other := range []string{"192.0.2.2", "2001:db8::1", "127.0.0.1"} {
+		if err := begin(other); err != nil {
+			t.Errorf("from %s: %v", other, err)
+		}
+	}
+	for range 119 {
+		if err := begin("2001:db8::2"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	named(t, begin("2001:db8::3"), "too-many-sign-ins") // of the same subscriber
 }
 
 // code signs in and returns the authorization code.

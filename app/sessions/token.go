@@ -85,8 +85,11 @@ func (s *Service) authenticate(
 ) (app client.App, proved bool, err error) {
 	app, err = s.known(ctx, id, from)
 	if fault.KindOf(err) == fault.Invalid {
-		return app, false, fault.New(fault.Unauthenticated, "no client application has this client_id; "+
-			"use its publishable key, which begins with pk_").Named("invalid-client").Because(err)
+		say := "no client application has this client_id; use its publishable key, which begins with pk_"
+		if id == "" {
+			say = "send client_id, the publishable key of the client application, which begins with pk_"
+		}
+		return app, false, fault.New(fault.Unauthenticated, "%s", say).Named("invalid-client").Because(err)
 	}
 	if err != nil || key.Empty() {
 		return app, false, err
@@ -98,6 +101,10 @@ func (s *Service) authenticate(
 	}
 	return app, len(k.Grants) == 0 && len(k.Actions) == 0, err
 }
+
+// ErrReused is the cause where a code or refresh token that works once comes
+// again: somebody else has it too, or had.
+var ErrReused = errors.New("presented again")
 
 func badGrant(say string) *fault.Error {
 	return fault.New(fault.Invalid, "%s; start the sign-in again", say).Named("invalid-grant")
@@ -186,7 +193,7 @@ func (s *Service) reused(ctx context.Context, app client.App, c session.Code) er
 			return err
 		}
 	}
-	return badGrant("the code was used before, so the session it opened has ended")
+	return badGrant("the code was used before, so the session it opened has ended").Because(ErrReused)
 }
 
 func (s *Service) open(ctx context.Context, app client.App, c session.Code) (Tokens, error) {

@@ -17,7 +17,7 @@ import (
 
 func TestAddressesAreReadInOneSpelling(t *testing.T) {
 	for in, want := range map[string]string{
-		"192.0.2.7": "192.0.2.7/32", "192.0.2.0/24": "192.0.2.0/24", "0.0.0.0/0": "0.0.0.0/0", "::1": "::1/128",
+		"192.0.2.7": "192.0.2.7/32", "192.0.2.0/24": "192.0.2.0/24", "::1": "::1/128",
 		"2001:db8::/32": "2001:db8::/32", "::ffff:192.0.2.7": "192.0.2.7/32",
 	} {
 		got, err := apikey.ParseAddresses([]string{in, in})
@@ -27,7 +27,8 @@ func TestAddressesAreReadInOneSpelling(t *testing.T) {
 	}
 	for in, says := range map[string]string{
 		"": "192.0.2.7", "any": "192.0.2.7", "192.0.2.7/24": "192.0.2.0/24 for the network, or 192.0.2.7", "fe80::1%eth0": "192.0.2.7",
-		"192.0.2.0/33": "192.0.2.7", "::ffff:192.0.2.0/120": "IPv4", "192.0.2.07": "192.0.2.7", strings.Repeat("1", 99): "no IP address",
+		"192.0.2.0/33": "192.0.2.7", "::ffff:192.0.2.0/120": "IPv4", "192.0.2.07": "192.0.2.7", "0.0.0.0/0": "no restriction",
+		"::/0": "no restriction", strings.Repeat("1", 99): "no IP address",
 	} {
 		if _, err := apikey.ParseAddresses([]string{"::1", in}); fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q: %v", in, err)

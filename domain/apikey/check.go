@@ -59,6 +59,9 @@ func parseAddress(text string) (netip.Prefix, error) {
 	case err != nil:
 		return p, fault.New(fault.Invalid, "%q is no IP address or network; write it as 192.0.2.7, 192.0.2.0/24 or "+
 			"2001:db8::/32", clip(text)).With("field", "addresses")
+	case p.Bits() == 0:
+		return p, fault.New(fault.Invalid, "%q is everywhere, which is no restriction; leave it out", clip(text)).
+			With("field", "addresses")
 	case p.Addr().Is4In6():
 		return p, fault.New(fault.Invalid, "%q is IPv4 written as IPv6; write it as IPv4", clip(text)).
 			With("field", "addresses")
