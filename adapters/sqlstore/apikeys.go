@@ -96,9 +96,13 @@ func rowOfKey(k apikey.Key) *keyRow {
 }
 
 func (r *keyRow) apiKey() apikey.Key {
+	grants := itemsOf[oauth.GrantID](r.Grants)
+	if len(grants) == 0 && r.First != "" { // from a replica of a version that knows of one alone
+		grants = []oauth.GrantID{oauth.GrantID(r.First)}
+	}
 	return apikey.Key{
 		ID: apikey.ID(r.ID), App: client.AppID(r.App), Kind: apikey.Kind(r.Kind), Name: r.Name, Hint: r.Hint,
-		Digest: r.Digest, Grants: itemsOf[oauth.GrantID](r.Grants), Actions: itemsOf[string](r.Actions),
+		Digest: r.Digest, Grants: grants, Actions: itemsOf[string](r.Actions),
 		Addresses: apikey.Read(r.Addresses), AppOnly: r.AppOnly == 1,
 		Created: moment(r.Created), Expires: moment(r.Expires), Revoked: moment(r.Revoked), Version: r.Version,
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"perch/adapters/sqlstore"
+	"perch/domain/apikey"
 	"perch/domain/fault"
 	"perch/domain/oauth"
 	"perch/domain/quota"
@@ -158,4 +159,50 @@ func pingMissesTheSchema(t *testing.T, d database) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestAKeyThatAReplicaOfTheVersionBeforeBoundStaysBound(t *testing.T) {
+	everywhere(t, aKeyThatAReplicaOfTheVersionBeforeBoundStaysBound)
+}
+
+func aKeyThatAReplicaOfTheVersionBeforeBoundStaysBound(t *testing.T, d database) {
+	s := d.fresh(t)
+	keys := s.Registry().Keys()
+	for id, grant := range map[string]string{"key_bound": "grant_A", "key_free": ""} {
+		_, err := s.DB().ExecContext(t.Context(), `INSERT INTO api_keys
+			(id, app, kind, hint, digest, grant_id, app_only, created, expires, revoked, version)
+			VALUES ('`+id+`', 'app', 'secret', 'h', 'digest_`+id+`', '`+grant+`', 0, 1, 0, 0, 1)`)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(when string, k apikey.Key, err error, other bool) {
+		t.Helper()
+		if err != nil || !k.ActsFor("grant_A") || k.ActsFor("grant_B") != other {
+			t.Errorf("%s, %s is bound to %v: %v", when, k.ID, k.Grants, err)
+		}
+	}
+	for id, other := range map[apikey.ID]bool{"key_bound": false, "key_free": true} {
+		k, err := keys.ByDigest(t.Context(), []string{"digest_" + string(id)})
+		check("by its digest", k, err, other)
+		k, err = keys.Get(t.Context(), id)
+		check("by its ID", k, err, other)
+		next := k
+		next.Name = "named"
+		k, err = keys.Swap(t.Context(), k, next)
+		check("after a change", k, err, other)
+	}
+	listed, err := keys.List(t.Context(), "app", "", 10)
+	if err != nil || len(listed) != 2 {
+		t.Fatalf("%d keys, %v", len(listed), err)
+	}
+	check("in a list", listed[0], nil, false)
+	check("in a list", listed[1], nil, true)
+	freed := listed[0]
+	freed.Grants = nil
+	if _, err := keys.Swap(t.Context(), listed[0], freed); err != nil {
+		t.Fatal(err)
+	}
+	k, err := keys.Get(t.Context(), freed.ID)
+	check("when it was freed", k, err, true)
 }
