@@ -106,7 +106,8 @@ func (s *Service) Revoke(ctx context.Context, by operator.Operator, id operator.
 
 // Rotate gives an operator a new token, under a new ID, with the old one's name
 // and role, and as much time as that had in all. The old token stays good for
-// the overlap, unless it ends before.
+// the overlap, unless it ends before; without one it is revoked. An operator who
+// was changed meanwhile is fault.Conflict.
 func (s *Service) Rotate(
 	ctx context.Context, by operator.Operator, id operator.ID, overlap time.Duration,
 ) (operator.Operator, secret.Text, error) {
@@ -134,7 +135,15 @@ func (s *Service) Rotate(
 		return operator.Operator{}, secret.Text{}, err
 	}
 	_, err = s.edit(ctx, by, id, func(o operator.Operator) (operator.Operator, error) {
-		if end := now().Add(overlap); o.Expires.IsZero() || end.Before(o.Expires) {
+		switch end := now().Add(overlap); {
+		case !o.Revoked.IsZero():
+			return o, revoked(id)
+		case o.Version != old.Version: // the new token may be for more than it should
+			return o, fault.New(fault.Conflict, "the operator was changed meanwhile; look at it and rotate it again").
+				Named("operator-changed")
+		case overlap == 0:
+			o.Revoked = end
+		case o.Expires.IsZero() || end.Before(o.Expires):
 			o.Expires = end
 		}
 		return o, nil
@@ -147,6 +156,8 @@ func (s *Service) Rotate(
 
 // undo takes back an operator whose token nobody has seen.
 func (s *Service) undo(ctx context.Context, id operator.ID) error {
+	ctx, cancel := regardless(ctx)
+	defer cancel()
 	o, err := s.store.Get(ctx, id)
 	if err != nil {
 		return err

@@ -44,7 +44,7 @@ var errOvertaken = errors.New("overtaken")
 func (s *Service) swap(ctx context.Context, old, next operator.Operator) (operator.Operator, error) {
 	less := s.weakens(old, next)
 	if less {
-		if err := s.othersLeft(ctx, old.ID); err != nil {
+		if err := s.othersLast(ctx, old); err != nil {
 			return operator.Operator{}, err
 		}
 	}
@@ -55,8 +55,10 @@ func (s *Service) swap(ctx context.Context, old, next operator.Operator) (operat
 	if err != nil || !less {
 		return next, err
 	}
-	if err := s.othersLeft(ctx, old.ID); err != nil {
-		_, back := s.store.Swap(context.WithoutCancel(ctx), next, old)
+	if err := s.othersLast(ctx, old); err != nil {
+		ctx, cancel := regardless(ctx)
+		defer cancel()
+		_, back := s.store.Swap(ctx, next, old)
 		return operator.Operator{}, errors.Join(err, back)
 	}
 	return next, nil
@@ -68,22 +70,34 @@ func (s *Service) weakens(old, next operator.Operator) bool {
 	if s.founded || old.Role != operator.Owner || !old.Good(time.Now()) {
 		return false
 	}
-	sooner := !next.Expires.IsZero() && (old.Expires.IsZero() || next.Expires.Before(old.Expires))
-	return next.Role != operator.Owner || !next.Revoked.IsZero() || sooner
+	return next.Role != operator.Owner || !next.Revoked.IsZero() || endsBefore(next, old)
 }
 
-// othersLeft refuses if there is no good owner but the one given.
-func (s *Service) othersLeft(ctx context.Context, but operator.ID) error {
-	there, err := s.owned(ctx, but)
+// regardless gives time to take back what was done, whether or not somebody
+// still waits for the answer.
+func regardless(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+}
+
+// othersLast refuses if no other owner is good for as long as the given one is:
+// until when somebody can manage this Perch never comes nearer, however many
+// changes follow one another.
+func (s *Service) othersLast(ctx context.Context, as operator.Operator) error {
+	there, err := s.owned(ctx, func(o operator.Operator) bool { return o.ID != as.ID && !endsBefore(o, as) })
 	if err == nil && !there {
-		err = fault.New(fault.Conflict, "nobody could manage this Perch any more: %s is its last good owner, and the "+
-			"founding token is turned off; add another owner first", but).Named("last-owner")
+		err = fault.New(fault.Conflict, "nobody could manage this Perch in the end: no other owner is good for as long "+
+			"as %s, and the founding token is turned off; add one who is, or give another one more time, first", as.ID).Named("last-owner")
 	}
 	return err
 }
 
-// owned reports whether there is a good owner other than the one given.
-func (s *Service) owned(ctx context.Context, but operator.ID) (bool, error) {
+// endsBefore reports whether o expires sooner than the other.
+func endsBefore(o, other operator.Operator) bool {
+	return !o.Expires.IsZero() && (other.Expires.IsZero() || o.Expires.Before(other.Expires))
+}
+
+// owned reports whether there is a good owner of the wanted sort.
+func (s *Service) owned(ctx context.Context, wanted func(operator.Operator) bool) (bool, error) {
 	var after operator.ID
 	for {
 		page, err := s.store.List(ctx, after, 200)
@@ -91,7 +105,7 @@ func (s *Service) owned(ctx context.Context, but operator.ID) (bool, error) {
 			return false, err
 		}
 		for _, o := range page {
-			if o.ID != but && o.Role == operator.Owner && o.Good(time.Now()) {
+			if o.Role == operator.Owner && o.Good(time.Now()) && wanted(o) {
 				return true, nil
 			}
 		}
@@ -105,5 +119,5 @@ func (s *Service) Enterable(ctx context.Context) (bool, error) {
 	if s.founded {
 		return true, nil
 	}
-	return s.owned(ctx, "")
+	return s.owned(ctx, func(operator.Operator) bool { return true })
 }

@@ -158,10 +158,8 @@ func TestTheLastOwnerStaysOnlyWhereTheFoundingTokenIsOff(t *testing.T) {
 			if err := weaken(off, t.Context(), gone.ID); err != nil {
 				t.Errorf("one of two: %v", err)
 			}
-			if name != "shortened" { // such an owner is still there for a while
-				if err := weaken(off, t.Context(), last.ID); !errors.Is(err, fault.Conflict) {
-					t.Errorf("the last one: %v", err)
-				}
+			if err := weaken(off, t.Context(), last.ID); !errors.Is(err, fault.Conflict) {
+				t.Errorf("the last one: %v", err)
 			}
 			next, _, err := off.Rotate(t.Context(), owner, last.ID, 0)
 			if must(t, next, err).Role != operator.Owner {
