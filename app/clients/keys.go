@@ -99,7 +99,9 @@ func (s *Service) ChangeKey(
 const maxOverlap = 30 * 24 * time.Hour
 
 // RotateKey makes a key that may do what the given one may, and returns it with
-// its text. The given key ends after the overlap, or sooner if it would anyway.
+// its text. The given key ends after the overlap, or sooner if it would anyway;
+// without one it is revoked. If it was changed meanwhile, which is fault.Conflict,
+// there is no new key: that could do more than it should.
 func (s *Service) RotateKey(
 	ctx context.Context, id apikey.ID, overlap time.Duration,
 ) (apikey.Key, secret.Text, error) {
@@ -119,8 +121,29 @@ func (s *Service) RotateKey(
 	if err != nil {
 		return next, text, err
 	}
-	_, err = s.edit(ctx, id, func(k apikey.Key) (apikey.Key, error) { return k.Until(now.Add(overlap)), nil })
-	return next, text, err
+	cut := old.Until(now.Add(overlap))
+	if overlap == 0 {
+		cut = old
+		cut.Revoked = now
+	}
+	_, err = s.keys.Swap(ctx, old, cut)
+	if errors.Is(err, fault.Conflict) {
+		err = fault.New(fault.Conflict, "the key was changed meanwhile; look at it and rotate it again").
+			Named("key-changed").Because(err)
+	}
+	if err != nil {
+		return apikey.Key{}, secret.Text{}, errors.Join(err, s.takeBack(ctx, next.ID))
+	}
+	return next, text, nil
+}
+
+// takeBack ends a key that nobody has seen, whether or not somebody still waits
+// for the answer.
+func (s *Service) takeBack(ctx context.Context, id apikey.ID) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	_, err := s.RevokeKey(ctx, id)
+	return err
 }
 
 // edit stores what edit makes of the key, however many others change it too.
