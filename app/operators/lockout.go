@@ -86,7 +86,8 @@ func (s *Service) othersLast(ctx context.Context, as operator.Operator) error {
 	there, err := s.owned(ctx, func(o operator.Operator) bool { return o.ID != as.ID && !endsBefore(o, as) })
 	if err == nil && !there {
 		err = fault.New(fault.Conflict, "nobody could manage this Perch in the end: no other owner is good for as long "+
-			"as %s, and the founding token is turned off; add one who is, or give another one more time, first", as.ID).Named("last-owner")
+			"as %s, and the founding token is turned off; add one who is, or give another one more time, first", as.ID).
+			Named("last-owner")
 	}
 	return err
 }
