@@ -85,7 +85,7 @@ func (c *conn) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	if c.done.CompareAndSwap(true, false) {
-		c.from.set(c, c.from.idle)
+		c.from.set(c, idle)
 	}
 	if err := c.hello(); err != nil {
 		return 0, err
@@ -103,11 +103,15 @@ func (c *conn) Read(p []byte) (int, error) {
 // busy keeps the connection from making room for others: it has sent a request.
 func (c *conn) busy() {
 	c.done.Store(false) // what is read from now on belongs to this one
-	c.from.set(c, nil)
+	c.from.set(c, busy)
 }
 
 // slow lets it: all of the request is still to come, from anybody.
-func (c *conn) slow() { c.from.set(c, c.from.fresh) }
+func (c *conn) slow() { c.from.set(c, fresh) }
+
+// missable lets it too, though its reply has not been taken yet: anybody may ask
+// for such replies and not read them.
+func (c *conn) missable() { c.from.set(c, idle) }
 
 // secure reports whether what is sent and read cannot be seen on the way.
 func (c *conn) secure() bool { return c.from.tls != nil }
@@ -152,6 +156,7 @@ func (c *conn) watch(gone func()) (stop func()) {
 // TCP throw away what has not been read yet.
 func (c *conn) Close() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok && c.unread.Load() && !c.gone.Load() {
+		c.from.set(c, spent)
 		_ = half.CloseWrite()
 		_ = c.SetReadDeadline(time.Now().Add(c.from.linger))
 		_, _ = io.CopyN(io.Discard, c.Conn, lingerBytes)

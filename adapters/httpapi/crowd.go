@@ -14,26 +14,59 @@ type Limits struct {
 	PerAddress  int // from one IPv4 address, or one /64 of IPv6; trusted proxies may have more
 }
 
-// A crowd is the open connections of a listener. When it is full those that have
-// not sent a request yet make room, the longest there first, then those that wait
-// between two requests; a request under way is never cut off.
+// A rank is how much a connection would be missed.
+type rank int
+
+const (
+	spent rank = iota // has been refused, and lingers
+	fresh             // has not sent a whole request yet
+	idle              // waits for another one, or takes a reply that anybody may have
+	busy              // has a request under way
+)
+
+// A queue is connections that make room, by rank; in each the longest there is first.
+type queue [busy]list.List
+
+func (q *queue) first() *conn {
+	for i := range q {
+		if e := q[i].Front(); e != nil {
+			c, _ := e.Value.(*conn)
+			return c
+		}
+	}
+	return nil
+}
+
+// A spot is where a connection stands in the two queues; nowhere if it is busy.
+type spot struct {
+	rank     rank
+	all, own *list.Element
+}
+
+// A home is the connections of one address, or one /64 of IPv6.
+type home struct {
+	queue
+	open int
+}
+
+// A crowd is the open connections of a listener. When it is full those of the
+// lowest rank make room, the longest there first; one that is busy is never cut off.
+// So it is when one address has as many as it may, among its own.
 type crowd struct {
 	limits Limits
 	exempt func(netip.Addr) bool
 	log    *slog.Logger
 
 	mu    sync.Mutex
-	open  map[*conn]*list.Element // nil for one with a request under way
-	from  map[netip.Addr]int
-	fresh *list.List // have not sent a whole request yet
-	idle  *list.List // wait for another one
+	open  map[*conn]*spot
+	all   queue
+	homes map[netip.Addr]*home
 	told  time.Time
 }
 
 func newCrowd(limits Limits, exempt func(netip.Addr) bool, log *slog.Logger) *crowd {
 	return &crowd{
-		limits: limits, exempt: exempt, log: log, open: map[*conn]*list.Element{}, from: map[netip.Addr]int{},
-		fresh: list.New(), idle: list.New(),
+		limits: limits, exempt: exempt, log: log, open: map[*conn]*spot{}, homes: map[netip.Addr]*home{},
 	}
 }
 
@@ -41,33 +74,37 @@ func newCrowd(limits Limits, exempt func(netip.Addr) bool, log *slog.Logger) *cr
 func (w *crowd) enter(c *conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	house := household(c.addr)
-	if max := w.limits.PerAddress; max > 0 && w.from[house] >= max && !w.exempt(c.addr) {
-		w.tell("one address has as many connections as it may; more of it are closed", "address", house.String())
-		return false
-	}
-	if max := w.limits.Connections; max > 0 && len(w.open) >= max {
-		w.tell("there are as many connections as there may be; those that send nothing are closed", "connections", max)
-		if !w.makeRoom() {
+	addr := household(c.addr)
+	if own, max := w.homes[addr], w.limits.PerAddress; own != nil && max > 0 && own.open >= max && !w.exempt(c.addr) {
+		w.tell("one address has as many connections as it may; those of it that send nothing are closed",
+			"address", addr.String())
+		if !w.drop(own.first()) {
 			return false
 		}
 	}
-	w.open[c] = w.fresh.PushBack(c)
-	w.from[house]++
+	if max := w.limits.Connections; max > 0 && len(w.open) >= max {
+		w.tell("there are as many connections as there may be; those that send nothing are closed", "connections", max)
+		if !w.drop(w.all.first()) {
+			return false
+		}
+	}
+	if w.homes[addr] == nil {
+		w.homes[addr] = &home{}
+	}
+	w.homes[addr].open++
+	w.open[c] = &spot{rank: busy}
+	w.place(c, fresh)
 	return true
 }
 
-// makeRoom closes the connection that is missed least.
-func (w *crowd) makeRoom() bool {
-	for _, waiting := range []*list.List{w.fresh, w.idle} {
-		if first := waiting.Front(); first != nil {
-			c, _ := first.Value.(*conn)
-			w.forget(c)
-			_ = c.raw.Close()
-			return true
-		}
+// drop closes the connection, if there is one.
+func (w *crowd) drop(c *conn) bool {
+	if c == nil {
+		return false
 	}
-	return false
+	w.forget(c)
+	_ = c.raw.Close()
+	return true
 }
 
 // shed closes one connection because the system has no room for more.
@@ -76,7 +113,7 @@ func (w *crowd) shed() {
 	defer w.mu.Unlock()
 	w.tell("the system gives no more connections; raise the limit of open files, or lower the limit of connections",
 		"connections", len(w.open))
-	w.makeRoom()
+	w.drop(w.all.first())
 }
 
 // tell logs once a minute: whoever fills the house could fill the log too.
@@ -95,35 +132,38 @@ func (w *crowd) leave(c *conn) {
 }
 
 func (w *crowd) forget(c *conn) {
-	if _, in := w.open[c]; !in {
+	if w.open[c] == nil {
 		return
 	}
-	w.unlist(c)
+	w.place(c, busy)
 	delete(w.open, c)
-	house := household(c.addr)
-	if w.from[house]--; w.from[house] <= 0 {
-		delete(w.from, house)
+	addr := household(c.addr)
+	if own := w.homes[addr]; own.open > 1 {
+		own.open--
+	} else {
+		delete(w.homes, addr)
 	}
 }
 
-func (w *crowd) unlist(c *conn) {
-	if e := w.open[c]; e != nil {
-		w.fresh.Remove(e)
-		w.idle.Remove(e)
+// place puts a connection that is inside at the end of its rank.
+func (w *crowd) place(c *conn, to rank) {
+	at, own := w.open[c], w.homes[household(c.addr)]
+	if at.rank < busy {
+		w.all[at.rank].Remove(at.all)
+		own.queue[at.rank].Remove(at.own)
+	}
+	*at = spot{rank: to}
+	if to < busy {
+		at.all, at.own = w.all[to].PushBack(c), own.queue[to].PushBack(c)
 	}
 }
 
-// set puts the connection among those that wait, or among none.
-func (w *crowd) set(c *conn, waiting *list.List) {
+// set gives the connection another rank.
+func (w *crowd) set(c *conn, to rank) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, in := w.open[c]; !in {
-		return
-	}
-	w.unlist(c)
-	w.open[c] = nil
-	if waiting != nil {
-		w.open[c] = waiting.PushBack(c)
+	if w.open[c] != nil {
+		w.place(c, to)
 	}
 }
 

@@ -42,6 +42,7 @@ type request struct {
 	caller access.Caller
 	by     operator.Operator // on the operators' listener, once it is known who asks
 	event  audit.Event       // what is said of the call besides, on the same listener
+	known  bool              // the caller has shown who it is
 	body   *body             // nil for none
 	shared bool              // the origin may read the reply
 	held   bool              // also if the page sent its session cookie along
@@ -211,12 +212,27 @@ func (s *Server) finish(r *request) {
 		if half || r.odd {
 			r.conn.unread.Store(true)
 		}
-		_ = r.conn.SetWriteDeadline(time.Now().Add(s.wait.write))
+		if !r.known || r.odd {
+			r.conn.missable()
+		}
+		_ = r.conn.SetWriteDeadline(time.Now().Add(s.patienceFor(r)))
 	}
 	if !r.lent {
 		r.end()
 	}
 }
+
+// patienceFor is how long the reply may take: all of a small one, or the first
+// piece of one that X sends.
+func (s *Server) patienceFor(r *request) time.Duration {
+	if !r.lent && len(r.c.Response().Body()) <= smallReply {
+		return s.wait.reply
+	}
+	return s.wait.write
+}
+
+// smallReply is what is taken at once by whoever reads.
+const smallReply = 64 << 10
 
 // end gives back what the request holds. Afterwards the connection may be read
 // again.

@@ -160,6 +160,7 @@ func (s *Server) serve(r *request, row *route) error {
 	if err := s.admit(r); err != nil {
 		return err
 	}
+	r.known = r.caller.App.ID != "" || r.by.Role != ""
 	if err := s.mayShare(r); err != nil {
 		return err
 	}

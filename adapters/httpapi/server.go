@@ -62,13 +62,15 @@ type patience struct {
 	upload time.Duration // for all of an upload
 	answer time.Duration // until the answer begins
 	write  time.Duration // for each piece of a reply to be taken, or to come from X
+	reply  time.Duration // for all of a small reply to be taken
 	linger time.Duration // for the peer to read a reply that came early
 }
 
 func usual() patience {
 	return patience{
 		header: 10 * time.Second, body: 30 * time.Second, small: time.Minute, upload: 10 * time.Minute,
-		answer: 90 * time.Second, write: time.Minute, linger: time.Second,
+		answer: 90 * time.Second, write: time.Minute, reply: 10 * time.Second,
+		linger: time.Second,
 	}
 }
 

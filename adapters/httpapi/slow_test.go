@@ -92,7 +92,7 @@ func TestAPipelinedRequestIsUnderWayToo(t *testing.T) {
 	_, err := io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"+post+"Content-Length: 4\r\n\r\n{ ")
 	must(t, err)
 	w := func() *crowd { h.server.mu.Lock(); defer h.server.mu.Unlock(); return h.server.ln.crowd }()
-	waiting := func() int { w.mu.Lock(); defer w.mu.Unlock(); return w.fresh.Len() + w.idle.Len() }
+	waiting := func() int { w.mu.Lock(); defer w.mu.Unlock(); return w.all[fresh].Len() + w.all[idle].Len() }
 	until(t, "the first has come", func() bool { return h.inside() == 1 && waiting() == 0 })
 	for range 60 { // there is no telling when the second begins
 		if time.Sleep(5 * time.Millisecond); waiting() > 0 {

@@ -44,6 +44,7 @@ func (s *Server) token(r *request) error {
 	if err != nil {
 		return err
 	}
+	r.known = true
 	r.c.Set(fiber.HeaderPragma, "no-cache")
 	scheme := bearerScheme
 	if got.Bound {
@@ -183,6 +184,7 @@ func (s *Server) refuseOAuth(r *request, p problem, err error) {
 		}
 	}
 	r.c.Status(p.status)
+	r.known = true
 	r.c.Set(fiber.HeaderPragma, "no-cache")
 	contentType := plainJSON
 	if r.wants(problemJSON) {
