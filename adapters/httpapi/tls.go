@@ -27,15 +27,18 @@ type Certificate struct {
 	bad    [sha256.Size]byte // digest of files that are no good pair
 	since  time.Time         // when bad was first seen; zero if the files are good
 	told   bool
+	warned *tls.Certificate // the one of which the log says that it ends soon
 }
 
 const (
 	lookAgain = time.Second     // between two looks at the files
+	lastDay   = 24 * time.Hour  // before the end of the certificate in use
 	settling  = 5 * time.Second // for whoever writes them one after the other
 )
 
 // OpenCertificate reads the pair. It refuses files that cannot be read, are not
-// PEM, do not belong together, or hold a certificate that has expired.
+// PEM, do not belong together, or hold a certificate that has expired or is not
+// valid yet.
 func OpenCertificate(certFile, keyFile string, log *slog.Logger) (*Certificate, error) {
 	c := &Certificate{certFile: certFile, keyFile: keyFile, log: log, now: time.Now}
 	pair, digest, err := c.read()
@@ -63,8 +66,12 @@ func (c *Certificate) read() (pair *tls.Certificate, digest [sha256.Size]byte, e
 	if err != nil {
 		return nil, digest, fmt.Errorf("%s and %s are no certificate and its key: %w", c.certFile, c.keyFile, err)
 	}
-	if end := got.Leaf.NotAfter; c.now().After(end) {
+	switch from, end := got.Leaf.NotBefore, got.Leaf.NotAfter; {
+	case c.now().After(end):
 		return nil, digest, fmt.Errorf("the certificate in %s has expired on %s", c.certFile, end.Format(time.DateOnly))
+	case c.now().Before(from):
+		return nil, digest, fmt.Errorf("the certificate in %s is good only from %s on; compare the clock",
+			c.certFile, from.Format(time.DateTime))
 	}
 	return &got, digest, nil
 }
@@ -92,6 +99,7 @@ func (c *Certificate) look() {
 		return
 	}
 	c.looked = now
+	defer c.warn()
 	pair, digest, err := c.read()
 	switch {
 	case digest == c.held:
@@ -110,8 +118,20 @@ func (c *Certificate) look() {
 	}
 }
 
+// warn says once of the certificate in use that it ends within a day.
+func (c *Certificate) warn() {
+	used := c.current.Load()
+	if used == c.warned || used.Leaf.NotAfter.Sub(c.now()) > lastDay {
+		return
+	}
+	c.warned = used
+	c.log.Error("the certificate in use ends, and clients refuse it then; put a new one in its place",
+		"file", c.certFile, "until", used.Leaf.NotAfter)
+}
+
 // plainAnswer is for clients that speak HTTP where TLS is spoken.
-const plainAnswer = "HTTP/1.1 400 Bad Request\r\nContent-Type: " + problemJSON + "\r\nConnection: close\r\n\r\n" +
+const plainAnswer = "HTTP/1.1 400 Bad Request\r\nContent-Type: " + problemJSON + "\r\nCache-Control: no-store\r\n" +
+	"X-Content-Type-Options: nosniff\r\nVary: Origin\r\nConnection: close\r\n\r\n" +
 	`{"type":"` + typePrefix + plainHTTP + `","title":"Invalid request","status":400,` +
 	`"detail":"HTTPS is spoken here; use https:// in the URL, and replace the credential if one was sent"}` + "\n"
 

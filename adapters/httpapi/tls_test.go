@@ -55,10 +55,15 @@ var trusted = sync.OnceValue(func() *authority {
 // pair returns a certificate for the names and its key, in PEM.
 func (a *authority) pair(t testing.TB, serial int64, until time.Time, names ...string) (cert, key []byte) {
 	t.Helper()
+	return a.pairFrom(t, serial, time.Now().Add(-2*time.Hour), until, names...)
+}
+
+func (a *authority) pairFrom(t testing.TB, serial int64, since, until time.Time, names ...string) (cert, key []byte) {
+	t.Helper()
 	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-		SerialNumber: big.NewInt(serial), NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: until, DNSNames: names,
+		SerialNumber: big.NewInt(serial), NotBefore: since, NotAfter: until, DNSNames: names,
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}, a.cert, &own.PublicKey, a.key)
 	must(t, err)
@@ -145,8 +150,12 @@ func TestPlainHTTPToATLSDoorIsToldSo(t *testing.T) {
 	for _, base := range []string{h.public, h.admin} {
 		for _, request := range []string{"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", "POST /oauth/token HTTP/1.1\r\nHost: a\r\n\r\n"} {
 			got := raw(t, "http://"+hostOf(base), request)
-			if !strings.HasPrefix(got, "HTTP/1.1 400 ") || !strings.Contains(got, "https://") {
-				t.Errorf("%q: %q", request, got)
+			for _, want := range []string{
+				"HTTP/1.1 400 ", "https://", "\r\nVary: Origin\r\n", "\r\nX-Content-Type-Options: nosniff\r\n", "\r\nCache-Control: no-store\r\n",
+			} {
+				if !strings.Contains(got, want) {
+					t.Errorf("%q is answered without %q: %q", request, want, got)
+				}
 			}
 		}
 		if got := raw(t, "http://"+hostOf(base), "\x00\x01\x02\x03\x04\x05"); strings.Contains(got, "HTTP") {
@@ -189,6 +198,7 @@ func TestANewCertificateIsUsedAndABadOneIsNot(t *testing.T) {
 	one, oneKey := trusted().pair(t, 11, far, "perch.example")
 	two, twoKey := trusted().pair(t, 12, far, "perch.example")
 	old, oldKey := trusted().pair(t, 13, time.Now().Add(-time.Minute), "perch.example")
+	early, earlyKey := trusted().pairFrom(t, 14, time.Now().Add(24*time.Hour), time.Now().Add(48*time.Hour), "perch.example")
 	files.write(t, one, oneKey)
 	cert, err := OpenCertificate(files.cert, files.key, slog.New(slog.NewTextHandler(log, nil)))
 	must(t, err)
@@ -206,6 +216,7 @@ func TestANewCertificateIsUsedAndABadOneIsNot(t *testing.T) {
 		"half of another pair": {string(two), string(oneKey)},
 		"cut in the middle":    {string(two[:len(two)/2]), string(twoKey)},
 		"expired":              {string(old), string(oldKey)},
+		"not valid yet":        {string(early), string(earlyKey)},
 		"empty":                {"", ""},
 	} {
 		before := strings.Count(log.String(), "is not used")
@@ -244,15 +255,44 @@ func TestANewCertificateIsUsedAndABadOneIsNot(t *testing.T) {
 	}
 }
 
+func TestTheEndOfTheCertificateInUseIsToldOnceADayBefore(t *testing.T) {
+	files, log := onDisk(t), &logBuffer{}
+	soon, soonKey := trusted().pair(t, 31, time.Now().Add(48*time.Hour))
+	later, laterKey := trusted().pair(t, 32, time.Now().Add(480*time.Hour))
+	files.write(t, soon, soonKey)
+	c, err := OpenCertificate(files.cert, files.key, slog.New(slog.NewTextHandler(log, nil)))
+	must(t, err)
+	now := time.Now()
+	c.now = func() time.Time { return now }
+	for _, step := range []struct {
+		after time.Duration
+		told  int
+	}{{time.Hour, 0}, {24 * time.Hour, 1}, {time.Hour, 1}, {30 * time.Hour, 1}} {
+		now = now.Add(step.after)
+		c.look()
+		if n := strings.Count(log.String(), "the certificate in use ends"); n != step.told {
+			t.Errorf("at %v told %d times, want %d", now, n, step.told)
+		}
+	}
+	files.write(t, later, laterKey)
+	now = now.Add(time.Minute)
+	c.look()
+	if n := strings.Count(log.String(), "the certificate in use ends"); n != 1 {
+		t.Errorf("with the new one told %d times:\n%s", n, log)
+	}
+}
+
 func TestWhatIsNoCertificateIsRefused(t *testing.T) {
 	far := time.Now().Add(time.Hour)
 	one, oneKey := trusted().pair(t, 21, far)
 	_, twoKey := trusted().pair(t, 22, far)
 	old, oldKey := trusted().pair(t, 23, time.Now().Add(-time.Minute))
+	early, earlyKey := trusted().pairFrom(t, 24, time.Now().Add(time.Hour), time.Now().Add(2*time.Hour))
 	for say, pair := range map[string][2][]byte{
 		"no certificate and its key": {one, twoKey},
 		"find any PEM":               {[]byte("no PEM"), oneKey},
 		"has expired on":             {old, oldKey},
+		"is good only from":          {early, earlyKey},
 	} {
 		files := onDisk(t)
 		files.write(t, pair[0], pair[1])
