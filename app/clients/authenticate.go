@@ -3,6 +3,7 @@ package clients
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/netip"
 	"time"
 
@@ -23,7 +24,7 @@ const nobody client.AppID = "app_nobody"
 // fault.Forbidden.
 //
 // Time does not tell which keys there are: a key that this replica does not know
-// to be right is answered a fixed time after it came, whatever it is, and the
+// to be right is answered some milliseconds after it came, whatever it is, and the
 // store is asked for one key and for one application in any case.
 func (s *Service) Authenticate(
 	ctx context.Context, text secret.Text, from netip.Addr,
@@ -35,7 +36,7 @@ func (s *Service) Authenticate(
 	if err := s.wrongs.await(ctx, from, digests[0]); err != nil {
 		return client.App{}, apikey.Key{}, err
 	}
-	known, answer := s.wrongs.known(digests[0]), time.NewTimer(unknownTakes)
+	known, answer := s.wrongs.known(digests[0]), time.NewTimer(unknownTakes+rand.N(unknownVaries))
 	defer answer.Stop()
 	app, key, err := s.look(ctx, text, digests, from)
 	if known && err == nil {
@@ -49,10 +50,14 @@ func (s *Service) Authenticate(
 	}
 }
 
-// unknownTakes is how long it takes to answer a key that is not known to be
-// right. It is more than a store nearby takes; where one takes longer, the same
-// questions to it take the same time.
-const unknownTakes = 5 * time.Millisecond
+// unknownTakes is how long it takes at least to answer a key that is not known to
+// be right. It is more than a store nearby takes; where one takes longer, the same
+// questions to it take the same time. What differs all the same by microseconds is
+// lost in how much it varies.
+const (
+	unknownTakes  = 5 * time.Millisecond
+	unknownVaries = 10 * time.Millisecond
+)
 
 // look asks the store what the key is.
 func (s *Service) look(

@@ -115,8 +115,11 @@ func TestWhateverIsWrongWithAKeyTheStoreIsAskedTheSame(t *testing.T) {
 	})
 }
 
-// unknownTakes is how long a key takes that is not known to be right.
-const unknownTakes = 5 * time.Millisecond
+// unfamiliar reports whether an answer took as long as that to a key that is not
+// known to be right, besides the time it waited.
+func unfamiliar(took, waited time.Duration) bool {
+	return took >= waited+5*time.Millisecond && took < waited+15*time.Millisecond
+}
 
 func TestWrongKeysAreSlowedAndRightOnesAreNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -138,7 +141,7 @@ func TestWrongKeysAreSlowedAndRightOnesAreNot(t *testing.T) {
 			t.Fatal(slug)
 		}
 		for i := range 10 {
-			if slug, _, took := try(unknown(), from); slug != "bad-api-key" || took != unknownTakes {
+			if slug, _, took := try(unknown(), from); slug != "bad-api-key" || !unfamiliar(took, 0) {
 				t.Errorf("wrong key %d: %s after %v", i+1, slug, took)
 			}
 		}
@@ -147,7 +150,7 @@ func TestWrongKeysAreSlowedAndRightOnesAreNot(t *testing.T) {
 		}
 		began := time.Now()
 		for range 100 {
-			if slug, _, took := try(unknown(), from); slug != "too-many-wrong-keys" || took != 50*time.Millisecond+unknownTakes {
+			if slug, _, took := try(unknown(), from); slug != "too-many-wrong-keys" || !unfamiliar(took, 50*time.Millisecond) {
 				t.Errorf("then: %s after %v", slug, took)
 			}
 		}
@@ -157,17 +160,17 @@ func TestWrongKeysAreSlowedAndRightOnesAreNot(t *testing.T) {
 		if slug, _, took := try(known, from); slug != "" || took != 0 {
 			t.Errorf("the right key that was seen before: %s after %v", slug, took)
 		}
-		if slug, _, took := try(fresh, from); slug != "" || took > time.Second+unknownTakes {
+		if slug, _, took := try(fresh, from); slug != "" || took > time.Second+15*time.Millisecond {
 			t.Errorf("a right key that comes for the first time: %s after %v", slug, took)
 		}
 		if slug, _, took := try(fresh, from); slug != "" || took != 0 {
 			t.Errorf("when it comes again: %s after %v", slug, took)
 		}
-		if slug, _, took := try(unknown(), netip.MustParseAddr("192.0.2.2")); slug != "bad-api-key" || took != unknownTakes {
+		if slug, _, took := try(unknown(), netip.MustParseAddr("192.0.2.2")); slug != "bad-api-key" || !unfamiliar(took, 0) {
 			t.Errorf("from the next address: %s after %v", slug, took)
 		}
 		time.Sleep(2 * time.Minute)
-		if slug, _, took := try(unknown(), from); slug != "bad-api-key" || took != unknownTakes {
+		if slug, _, took := try(unknown(), from); slug != "bad-api-key" || !unfamiliar(took, 0) {
 			t.Errorf("two minutes later: %s after %v", slug, took)
 		}
 	})
@@ -194,7 +197,7 @@ func TestARightKeyGetsThroughAFlood(t *testing.T) {
 			_, text := h.issue(t, apikey.Key{App: app.ID, Kind: apikey.Secret})
 			began := time.Now()
 			_, _, err := h.Authenticate(ctx, text, from)
-			if took := time.Since(began); err != nil || took > time.Second+unknownTakes {
+			if took := time.Since(began); err != nil || took > time.Second+15*time.Millisecond {
 				t.Errorf("a new key is answered after %v: %v", took, err)
 			}
 		}
