@@ -23,10 +23,10 @@ build: ## build bin/perch
 	CGO_ENABLED=0 go build -trimpath -o bin/perch ./cmd/perch
 
 test: fresh ## run the tests; what needs a backend that is not here is skipped
-	go test ./... && $(MAKE) --no-print-directory verified
+	go test -timeout 30m ./... && $(MAKE) --no-print-directory verified
 
 test-all: fresh ## run the tests under the race detector; a backend that is not here fails them
-	REQUIRE_BACKENDS=$(REQUIRE_BACKENDS) go test -race ./... && $(MAKE) --no-print-directory verified
+	REQUIRE_BACKENDS=$(REQUIRE_BACKENDS) go test -race -timeout 30m ./... && $(MAKE) --no-print-directory verified
 
 edge: ## install what runs Cloudflare's engine here, from npm, and check the store Worker's types
 	cd adapters/edge/store && npm ci --ignore-scripts --no-audit --no-fund && npm run --silent check
