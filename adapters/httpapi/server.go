@@ -102,8 +102,10 @@ func NewPublic(cfg Config, s Services, log *slog.Logger) *Server {
 	return srv
 }
 
-// NewAdmin returns the server that operators use. It serves nothing of X.
+// NewAdmin returns the server that operators use. It serves nothing of X, and
+// stands behind no proxy: none is believed.
 func NewAdmin(cfg Config, s Services, log *slog.Logger) *Server {
+	cfg.Proxies = nil
 	srv := newServer(cfg, s, log)
 	srv.admin = true
 	srv.mount(srv.adminRoutes())

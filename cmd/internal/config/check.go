@@ -90,7 +90,7 @@ func (c Config) checkPublicURL() Mistakes {
 	switch {
 	case c.followed() && everywhere(u.Hostname()):
 		return everyAddress(c)
-	case c.followed() && len(c.checkOpen("", c.Listen)) > 0:
+	case c.followed() && len(c.TrustedProxies) == 0 && c.open(c.Listen):
 		return nil // said of the listener
 	case u.Scheme == "http" && !client.Loopback(u.Hostname()):
 		return Mistakes{{name, "uses http, which anybody on the way can read; use https (PERCH_TLS_CERT_FILE lets Perch " +

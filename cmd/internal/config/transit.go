@@ -44,8 +44,13 @@ func (c Config) checkTransit() (m Mistakes) {
 	case c.TLSCertFile == "" && c.TLSKeyFile != "":
 		m = append(m, Mistake{"PERCH_TLS_CERT_FILE", "is not set, though PERCH_TLS_KEY_FILE is; they come together"})
 	default:
-		m = append(m, c.checkOpen("PERCH_LISTEN", c.Listen)...)
-		m = append(m, c.checkOpen("PERCH_ADMIN_LISTEN", c.AdminListen)...)
+		if len(c.TrustedProxies) == 0 && c.open(c.Listen) {
+			m = append(m, Mistake{"PERCH_LISTEN", fmt.Sprintf(inTheOpen, c.Listen,
+				", or PERCH_TRUSTED_PROXIES to the proxy in front that speaks TLS")})
+		}
+		if c.open(c.AdminListen) {
+			m = append(m, Mistake{"PERCH_ADMIN_LISTEN", fmt.Sprintf(inTheOpen, c.AdminListen, "")})
+		}
 	}
 	if c.MaxConnections < 1 {
 		m = append(m, Mistake{"PERCH_MAX_CONNECTIONS", "is less than 1; write how many there may be, as 10000"})
@@ -56,16 +61,14 @@ func (c Config) checkTransit() (m Mistakes) {
 	return append(m, c.checkProxies()...)
 }
 
-// checkOpen refuses a listener that other machines would speak to in the open.
-func (c Config) checkOpen(variable, address string) Mistakes {
+// open reports whether other machines would speak to a listener in the open.
+func (c Config) open(address string) bool {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil || c.TLS() || len(c.TrustedProxies) > 0 || client.Loopback(host) {
-		return nil
-	}
-	return Mistakes{{variable, fmt.Sprintf("(%s) can be reached from other machines, and Perch would be spoken to in "+
-		"the open; set PERCH_TLS_CERT_FILE and PERCH_TLS_KEY_FILE, or PERCH_TRUSTED_PROXIES to the proxy in front that "+
-		"speaks TLS, or listen on 127.0.0.1", address)}}
+	return err == nil && !c.TLS() && !client.Loopback(host)
 }
+
+const inTheOpen = "(%s) can be reached from other machines, and Perch would be spoken to in the open; " +
+	"set PERCH_TLS_CERT_FILE and PERCH_TLS_KEY_FILE%s, or listen on 127.0.0.1"
 
 func (c Config) checkProxies() (m Mistakes) {
 	for _, text := range c.TrustedProxies {
@@ -91,10 +94,19 @@ func parseProxy(text string) (p netip.Prefix, say string) {
 			"write them with commas between, as 10.0.0.5,192.168.7.0/24", text)
 	case p.Addr().Is4In6():
 		return p, fmt.Sprintf("names %s, which is IPv4 written as IPv6; write it as IPv4", text)
-	case p.Bits() == 0:
-		return p, fmt.Sprintf("names %s, which is everybody: anyone could say to be anyone. Name the proxies alone", text)
+	case p.Bits() < widest(p.Addr()):
+		return p, fmt.Sprintf("names %s, which is everybody or almost: anyone in it could say to be anyone, and networks "+
+			"of IPv4 wider than /8, of IPv6 wider than /16, are not taken. Name the proxies alone", text)
 	case p != p.Masked():
 		return p, fmt.Sprintf("names %s, an address within the network %s; write the one that is meant", text, p.Masked())
 	}
 	return p, ""
+}
+
+// widest is the shortest prefix of a network that is taken.
+func widest(addr netip.Addr) int {
+	if addr.Is4() {
+		return 8
+	}
+	return 16
 }
