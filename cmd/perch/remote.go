@@ -111,7 +111,7 @@ func (r remote) token(p *program) (secret.Text, error) {
 	case !r.AdminToken.Empty() && !fileFlag && !off:
 		return r.AdminToken, nil
 	case file != "":
-		return tokenFrom("PERCH_ADMIN_TOKEN_FILE", file)
+		return p.ownToken(file)
 	case off:
 		return secret.Text{}, misuse("PERCH_ADMIN_TOKEN is off, so the founding token lets nobody in; give an operator's " +
 			"token with --admin-token-file or PERCH_ADMIN_TOKEN_FILE")
@@ -121,7 +121,7 @@ func (r remote) token(p *program) (secret.Text, error) {
 		return secret.Text{}, config.Mistakes{{Variable: "PERCH_ADMIN_TOKEN", Say: "is not set, and there is no " + file +
 			" here; set it, or run this where perch serve runs"}}
 	}
-	return tokenFrom("PERCH_ADMIN_TOKEN_FILE", file)
+	return p.ownToken(file)
 }
 
 // A problem is why Perch refused (RFC 9457).

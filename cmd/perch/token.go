@@ -64,6 +64,17 @@ func tokenFrom(setting, file string) (secret.Text, error) {
 	return text, mistakes
 }
 
+// ownToken reads the operator's token from a file, and warns if others can read
+// it too.
+func (p *program) ownToken(file string) (secret.Text, error) {
+	if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+		if err := private(file); err != nil {
+			p.note("perch: %v\n", err)
+		}
+	}
+	return tokenFrom("PERCH_ADMIN_TOKEN_FILE", file)
+}
+
 // private refuses a file that others than its owner may read.
 func private(file string) error {
 	info, err := os.Stat(file)

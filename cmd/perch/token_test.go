@@ -82,6 +82,30 @@ func TestWhoseTokenWins(t *testing.T) {
 		says(t, exitMisuse, "PERCH_ADMIN_TOKEN_FILE names empty, which is empty")
 }
 
+func TestATokenFileThatOthersCanReadIsWarnedOf(t *testing.T) {
+	d := newDesk(t)
+	d.answers["GET /admin/v1/apps?limit=200"] = `{"data":[]}`
+	t.Chdir(t.TempDir())
+	for file, mode := range map[string]os.FileMode{"mine": 0o600, "ours": 0o640, "all": 0o644, "perch.admin-token": 0o604} {
+		if err := os.WriteFile(file, []byte(deskToken+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(file, mode); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"apps", "list"}
+		if file != "perch.admin-token" {
+			args = append(args, "--admin-token-file="+file)
+		}
+		r := perch(t, []string{"PERCH_ADMIN_URL=" + d.URL}, "", args...)
+		r.says(t, exitDone)
+		warned := strings.Contains(r.err.String(), "can be read by others") && strings.Contains(r.err.String(), "chmod 600 ")
+		if warned != (mode&0o077 != 0) {
+			t.Errorf("%s with mode %04o: it says %q", file, mode, &r.err)
+		}
+	}
+}
+
 func TestTheServerFollowsTheOperatorsListener(t *testing.T) {
 	d := newDesk(t)
 	d.answers["GET /admin/v1/apps?limit=200"] = `{"data":[]}`
