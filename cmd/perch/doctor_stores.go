@@ -194,7 +194,7 @@ func (e *exam) applications(ctx context.Context, store ports.Applications) {
 		if err := a.Check(); err != nil {
 			e.add(broken, "applications", "%s (%s): %v; repair it with perch apps change", a.ID, a.Name, err)
 		}
-		for _, say := range doubts(a) {
+		for _, say := range append(doubts(a), strangers(a, e.cfg.PublicURL)...) {
 			e.add(doubtful, "applications", "%s (%s) %s", a.ID, a.Name, say)
 		}
 	}
