@@ -71,7 +71,10 @@ func TestDoctorFindings(t *testing.T) {
 		environ []string
 		say     string
 	}{
-		"a callback on localhost":  {boxed(x, x, "PERCH_PUBLIC_URL=http://localhost:8080"), "FAIL  redirect      X refuses callback URLs on localhost"},
+		"a callback on localhost":  {boxed(x, "https://x.com", "PERCH_PUBLIC_URL=http://localhost:8080"), "FAIL  redirect      X refuses callback URLs on localhost; set PERCH_PUBLIC_URL to http://127.0.0.1:8080 and register http://127.0.0.1:8080/oauth/callback"},
+		"the same over TLS":        {boxed(x, "https://x.com", "PERCH_PUBLIC_URL=https://localhost:18100"), "FAIL  redirect      X refuses callback URLs on localhost; set PERCH_PUBLIC_URL to https://127.0.0.1:18100 and register https://127.0.0.1:18100/oauth/callback"},
+		"localhost of X in a box":  {boxed(x, x, "PERCH_PUBLIC_URL=http://localhost:8080"), "ok    redirect      the consent page takes http://localhost:8080/oauth/callback"},
+		"the API alone in a box":   {boxed(x, "https://x.com"), "warn  X             PERCH_X_API_URL (" + x + ") and PERCH_X_AUTHORIZE_URL (https://x.com/i/oauth2/authorize) are not the same X"},
 		"a public URL with a path": {boxed(x, x, "PERCH_PUBLIC_URL=https://p.example/oauth/callback"), "FAIL  redirect      PERCH_PUBLIC_URL has the path"},
 		"a wrong client secret":    {boxed(x, x, "PERCH_X_CLIENT_SECRET=wrong"), "FAIL  X App         X refused this X App's client ID or secret"},
 		"no client secret":         {boxed(x, x, "PERCH_X_CLIENT_SECRET="), "FAIL  X App         X refused this X App without a client secret: PERCH_X_CLIENT_SECRET is not set"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"html"
 	"io"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"perch/adapters/xhttp"
+	"perch/cmd/internal/config"
 	"perch/domain/client"
 	"perch/domain/fault"
 	"perch/domain/oauth"
@@ -33,6 +35,10 @@ func (e *exam) gateway(ctx context.Context) {
 		return
 	}
 	e.x = x
+	if box := loopbackURL(e.cfg.X.APIURL); box != loopbackURL(e.cfg.X.AuthorizeURL) {
+		e.add(doubtful, "X", "PERCH_X_API_URL (%s) and PERCH_X_AUTHORIZE_URL (%s) are not the same X: one is on this "+
+			"machine, so nobody can sign in. Set both, or neither for X itself", e.cfg.X.APIURL, e.cfg.X.AuthorizeURL)
+	}
 	if err := x.Ping(ctx); err != nil {
 		e.add(broken, "X", "%v. Look at %s from this machine: its name, the network, firewalls, certificates; "+
 			"PERCH_X_API_URL names it", err, e.cfg.X.APIURL)
@@ -150,19 +156,35 @@ func (e *exam) redirect(ctx context.Context) {
 			wrong = true
 		}
 	}
-	u, err := url.Parse(e.cfg.PublicURL)
-	switch {
-	case wrong || err != nil:
+	if wrong {
 		return
-	case e.cfg.PublicURL == "":
+	}
+	if e.cfg.PublicURL == "" {
 		e.add(doubtful, about, "the port is chosen at the start, so no callback URL can be registered at X; set PERCH_LISTEN")
 		return
-	case u.Hostname() == "localhost":
-		e.add(broken, about, "X refuses callback URLs on localhost; write 127.0.0.1 in PERCH_PUBLIC_URL, and register %s",
-			"http://127.0.0.1:"+u.Port()+"/oauth/callback")
+	}
+	if say := onLocalhost(e.cfg); say != "" {
+		e.add(broken, about, "%s", say)
 		return
 	}
 	e.consent(ctx)
+}
+
+// onLocalhost says what to do where X will not send browsers back to the public
+// URL, "" where it may. X in a box takes any.
+func onLocalhost(cfg config.Config) string {
+	u, err := url.Parse(cfg.PublicURL)
+	if err != nil || u.Hostname() != "localhost" || loopbackURL(cfg.X.AuthorizeURL) {
+		return ""
+	}
+	u.Host = strings.Replace(u.Host, "localhost", "127.0.0.1", 1)
+	return fmt.Sprintf("X refuses callback URLs on localhost; set PERCH_PUBLIC_URL to %s and register %s/oauth/callback", u, u)
+}
+
+// loopbackURL reports whether a URL is on this machine.
+func loopbackURL(raw string) bool {
+	u, err := url.Parse(raw)
+	return err == nil && client.Loopback(u.Hostname())
 }
 
 // consent asks the consent page, where it is on this machine: x.com's own would
@@ -170,8 +192,7 @@ func (e *exam) redirect(ctx context.Context) {
 func (e *exam) consent(ctx context.Context) {
 	const about = "redirect"
 	register := "register exactly " + e.cfg.Callback() + " as callback URL of the X App"
-	at, err := url.Parse(e.cfg.X.AuthorizeURL)
-	if err != nil || e.x == nil || e.cfg.X.ClientID == "" || !client.Loopback(at.Hostname()) {
+	if e.x == nil || e.cfg.X.ClientID == "" || !loopbackURL(e.cfg.X.AuthorizeURL) {
 		e.add(fine, about, "compare with X's developer console: %s", register)
 		return
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"perch/adapters/httpapi"
+	"perch/cmd/internal/config"
 )
 
 // A door is a listener and who answers there.
@@ -52,6 +53,15 @@ func hostOf(ln net.Listener) string {
 		host = "127.0.0.1"
 	}
 	return net.JoinHostPort(host, port)
+}
+
+// whereIs says where Perch is reached by a listener.
+func whereIs(cfg config.Config, ln net.Listener) string {
+	at, ok := ln.Addr().(*net.TCPAddr)
+	if ok && at.IP.IsUnspecified() {
+		return fmt.Sprintf("every address of this machine, port %d", at.Port)
+	}
+	return cfg.Scheme() + hostOf(ln)
 }
 
 // perchDoor is one of Perch's own.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"strings"
 
+	"perch/adapters/httpapi"
 	"perch/adapters/telemetry"
 	"perch/cmd/internal/config"
 	"perch/cmd/internal/wiring"
@@ -19,6 +21,9 @@ type serveVerb struct {
 func (v *serveVerb) Run(ctx context.Context, p *program) error {
 	cfg, err := p.settle(v.Config)
 	if err != nil {
+		return err
+	}
+	if err := canProveItself(cfg); err != nil {
 		return err
 	}
 	s := untilStopped(ctx)
@@ -58,6 +63,19 @@ func (p *program) settle(c config.Config) (config.Config, error) {
 
 // notSettings are variables that have to do with Perch and set nothing.
 func notSettings() []string { return []string{"PERCH_VERIFIED", "PERCH_CHROMIUM"} }
+
+// canProveItself looks at the certificate before anything is made.
+func canProveItself(cfg config.Config) error {
+	if !cfg.TLS() {
+		return nil
+	}
+	if _, err := httpapi.OpenCertificate(cfg.TLSCertFile, cfg.TLSKeyFile, slog.New(slog.DiscardHandler)); err != nil {
+		return config.Mistakes{{Variable: "PERCH_TLS_CERT_FILE", Say: "and PERCH_TLS_KEY_FILE give nothing to speak TLS " +
+			"with: " + strings.ReplaceAll(err.Error(), "\n", "; ") +
+			". Put a certificate, with its chain, and its key there"}}
+	}
+	return nil
+}
 
 // listenFor opens the public listener and, unless settings want none, the
 // operators'. A port that was left to the system goes into the public URL.
@@ -114,15 +132,20 @@ func houseDoors(house *wiring.House, listeners []net.Listener) []door {
 }
 
 func (p *program) tellStart(cfg config.Config, listeners []net.Listener) {
-	at := cfg.Scheme() + hostOf(listeners[0])
+	at := whereIs(cfg, listeners[0])
 	p.note("Perch %s serves clients on %s", versionName(), at)
 	if cfg.PublicURL != at {
 		p.note(", known to browsers as %s", cfg.PublicURL)
 	}
 	if len(listeners) > 1 {
-		p.note(", and operators on %s", cfg.Scheme()+hostOf(listeners[1]))
+		p.note(", and operators on %s", whereIs(cfg, listeners[1]))
 	}
-	p.note(".\nRegister %s at X as callback URL.\n", cfg.Callback())
+	p.note(".\n")
+	if say := onLocalhost(cfg); say != "" {
+		p.note("No callback URL can be registered: %s.\n", say)
+	} else {
+		p.note("Register %s at X as callback URL.\n", cfg.Callback())
+	}
 	if cfg.X.ClientID == "" {
 		p.note("PERCH_X_CLIENT_ID is not set: nobody can connect with X until it is, or perch xapps add was used.\n")
 	}

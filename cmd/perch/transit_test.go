@@ -7,11 +7,14 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"math/big"
+	"net"
 	"net/http"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"perch/cmd/internal/config"
 )
 
 // writePair writes a certificate that signs itself, and its key, into files here
@@ -80,13 +83,59 @@ func TestPerchSpeaksTLSWithClientsOperatorsAndItsOwnCommands(t *testing.T) {
 
 func TestServeRefusesACertificateThatCannotBeUsed(t *testing.T) {
 	t.Chdir(t.TempDir())
-	perch(t, quiet("PERCH_STORE=memory:", "PERCH_TLS_CERT_FILE=no.crt", "PERCH_TLS_KEY_FILE=no.key"), "", "serve").
-		says(t, exitFailed, "PERCH_TLS_CERT_FILE", "no.crt", "no.key")
+	perch(t, quiet("PERCH_TLS_CERT_FILE=no.crt", "PERCH_TLS_KEY_FILE=no.key"), "", "serve").
+		says(t, exitMisuse, "PERCH_TLS_CERT_FILE", "open no.crt", "open no.key")
+	if files, err := os.ReadDir("."); err != nil || len(files) > 0 {
+		t.Errorf("it made %v before it failed, %v", files, err)
+	}
 	perch(t, quiet("PERCH_STORE=memory:", "PERCH_TLS_CERT_FILE=no.crt"), "", "serve").
 		says(t, exitMisuse, "PERCH_TLS_KEY_FILE is not set")
 	perch(t, quiet("PERCH_STORE=memory:", "PERCH_LISTEN=0.0.0.0:0", "PERCH_PUBLIC_URL=https://perch.example"), "", "serve").
 		says(t, exitMisuse, "PERCH_LISTEN (0.0.0.0:0) can be reached from other machines", "PERCH_TRUSTED_PROXIES")
 }
+
+func TestServeTellsWhatDoctorTellsOfACallbackOnLocalhost(t *testing.T) {
+	t.Chdir(t.TempDir())
+	environ := quiet(append(writePair(t, "localhost", -time.Hour, time.Hour),
+		"PERCH_STORE=memory:", "PERCH_PUBLIC_URL=https://localhost:18100")...)
+	const say = "X refuses callback URLs on localhost; set PERCH_PUBLIC_URL to https://127.0.0.1:18100 and register " +
+		"https://127.0.0.1:18100/oauth/callback"
+	perch(t, environ, "", "doctor").says(t, exitFailed, "FAIL  redirect      "+say)
+	r, stop := started(t, environ, "serve")
+	eventually(t, "the start is told", func() bool { return strings.Contains(r.err.String(), "callback URL") })
+	stop()
+	r.says(t, exitDone, "No callback URL can be registered: "+say)
+	if strings.Contains(r.err.String(), "Register ") {
+		t.Errorf("serve advises to register it all the same: %s", &r.err)
+	}
+}
+
+func TestEveryAddressOfTheMachineIsNoAddress(t *testing.T) {
+	for address, want := range map[string]string{
+		":18100": "every address of this machine, port 18100", "0.0.0.0:18100": "every address of this machine, port 18100",
+		"[::]:18100": "every address of this machine, port 18100", "127.0.0.1:18100": "https://127.0.0.1:18100",
+	} {
+		at, err := net.ResolveTCPAddr("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at.IP == nil { // as a listener's address is
+			at.IP = net.IPv6unspecified
+		}
+		if got := whereIs(config.Config{TLSCertFile: "tls.crt"}, addressed{at: at}); got != want {
+			t.Errorf("%s: %q, want %q", address, got, want)
+		}
+	}
+}
+
+// addressed is a listener that has an address and nothing else: test servers
+// listen on loopback only.
+type addressed struct {
+	net.Listener
+	at net.Addr
+}
+
+func (a addressed) Addr() net.Addr { return a.at }
 
 func TestDoctorLooksAtTheCertificate(t *testing.T) {
 	x := box(t, 0, "https://perch.example/oauth/callback")
