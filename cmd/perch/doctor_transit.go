@@ -41,9 +41,6 @@ func (e *exam) certificate(context.Context) {
 		}
 	}
 	switch left := time.Until(leaf.NotAfter); {
-	case time.Now().Before(leaf.NotBefore):
-		e.add(broken, about, "the certificate is good only from %s on; compare the clock",
-			leaf.NotBefore.Format(time.DateTime))
 	case left < soon:
 		e.add(doubtful, about, "the certificate ends on %s; put a new one in its place, Perch takes it over by itself",
 			leaf.NotAfter.Format(time.DateOnly))

@@ -150,7 +150,7 @@ func TestDoctorLooksAtTheCertificate(t *testing.T) {
 		"good":    {"perch.example", -day, 90 * day, nil, exitDone, "ok    TLS           the certificate and its key fit, until"},
 		"soon":    {"perch.example", -day, 3 * day, nil, exitDone, "warn  TLS           the certificate ends on"},
 		"over":    {"perch.example", -day, -time.Hour, nil, exitFailed, "FAIL  TLS           the certificate in tls.crt has expired"},
-		"early":   {"perch.example", day, 90 * day, nil, exitFailed, "FAIL  TLS           the certificate is good only from"},
+		"early":   {"perch.example", day, 90 * day, nil, exitFailed, "FAIL  TLS           the certificate in tls.crt is good only from"},
 		"another": {"other.example", -day, 90 * day, nil, exitFailed, "not for perch.example, so browsers refuse it; it is for [other.example]"},
 		"key of another": {"perch.example", -day, 90 * day, func() error {
 			return os.WriteFile("tls.key", []byte("no key"), 0o600)
