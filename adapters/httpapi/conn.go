@@ -76,12 +76,15 @@ type conn struct {
 	done     atomic.Bool  // a request has been answered; what is read next is another
 	unread   atomic.Bool  // it is to be closed although the peer is still sending
 
+	frames frames // of what has been read
+
 	mu   sync.Mutex
 	held []byte // what a watch has read
 }
 
 func (c *conn) Read(p []byte) (int, error) {
 	if n := c.takeHeld(p); n > 0 {
+		c.frames.follow(p[:n])
 		return n, nil
 	}
 	if c.done.CompareAndSwap(true, false) {
@@ -93,6 +96,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if n > 0 {
 		c.used.Store(true)
+		c.frames.follow(p[:n])
 	}
 	if err != nil && !timedOut(err) {
 		c.gone.Store(true)

@@ -131,6 +131,9 @@ func TestARequestLineOrHeaderWithExtraSpaceIsRefused(t *testing.T) {
 // refuses such values too.
 func TestLineBreaksAndNULInHeadersAreRefused(t *testing.T) {
 	refusedOnce(t, map[string]string{
+		"bare LF, first line":  "GET /healthz HTTP/1.1\nHost: a\r\n\r\n",
+		"bare LF, long line":   "GET /" + strings.Repeat("a", 300) + " HTTP/1.1\nHost: a\r\n\r\n",
+		"bare LF before":       "\nGET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
 		"bare LF in a header":  "GET /healthz HTTP/1.1\r\nHost: a\nX-A: 1\r\n\r\n",
 		"bare LF at the end":   "GET /healthz HTTP/1.1\r\nHost: a\r\n\n\r\n\r\n",
 		"bare CR in a value":   getHead + "X-A: 1\rX-B: 2\r\n\r\n",
@@ -242,12 +245,34 @@ func TestChunksThatAreFramedWronglyAreRefused(t *testing.T) {
 		"space, extension":     "2 ;a\r\n{}\r\n0\r\n\r\n",
 		"size too large":       "fffffffffffffffff\r\n{}\r\n0\r\n\r\n",
 		"data beyond the size": "2\r\n{}x\r\n0\r\n\r\n",
+		"an extension":         "2;a=b\r\n{}\r\n0\r\n\r\n",
+		"a spaced extension":   "2; a b\r\n{}\r\n0\r\n\r\n",
+		"an empty extension":   "2;\r\n{}\r\n0\r\n\r\n",
+		"a long extension":     "2;" + strings.Repeat("a", 300) + "\r\n{}\r\n0\r\n\r\n",
+		"last extension":       "2\r\n{}\r\n0;a\r\n\r\n",
+		"blank after size":     "2 \r\n{}\r\n0\r\n\r\n",
+		"tab after size":       "2\t\r\n{}\r\n0\r\n\r\n",
+		"blank after the last": "2\r\n{}\r\n0 \r\n\r\n",
+		"a trailer":            "2\r\n{}\r\n0\r\nX-A: x\r\n\r\n",
+		"bare LF in a trailer": "2\r\n{}\r\n0\r\nX-A: x\n\r\n",
+		"bare LF at the end":   "2\r\n{}\r\n0\r\n\n",
 		"trailer is a header":  "2\r\n{}\r\n0\r\nContent-Length: 9\r\n\r\n",
 	} {
-		got := raw(t, h.public, head+chunks+smuggled)
-		if strings.Count(got, "HTTP/1.1 ") != 1 || !strings.Contains(got, "invalid_request") ||
-			!strings.Contains(got, "framed") {
-			t.Errorf("%s: %.400q", name, got)
+		for _, late := range []bool{false, true} {
+			c := dial(t, h.public)
+			text := head + chunks + smuggled
+			if late { // the body comes once its reader waits for it
+				_, err := io.WriteString(c, head)
+				must(t, err)
+				time.Sleep(20 * time.Millisecond)
+				text = chunks + smuggled
+			}
+			_, _ = io.WriteString(c, text)
+			b, _ := io.ReadAll(c)
+			if got := string(b); strings.Count(got, "HTTP/1.1 ") != 1 || !strings.HasPrefix(got, "HTTP/1.1 400 ") ||
+				!strings.Contains(got, "framed") {
+				t.Errorf("%s, late %v: %.600q", name, late, got)
+			}
 		}
 	}
 	good := raw(t, h.public, head+"2\r\n{}\r\n0\r\n\r\n"+smuggled)

@@ -110,6 +110,9 @@ func (s *Server) look(r *request) error {
 	if r.conn == nil {
 		return fault.New(fault.Internal, "").Because(errors.New("the connection is not ours"))
 	}
+	if r.conn.frames.crooked.Load() {
+		return malformed("a line does not end in CRLF, or the body is not framed as it must be")
+	}
 	head := &r.c.Request().Header
 	if err := checkHeaders(head.RawHeaders()); err != nil {
 		return err
