@@ -8,39 +8,52 @@ import (
 )
 
 // early reports whether a flag may stand before the verb too, and whether it
-// takes a value: those that every verb of operators has.
-func early(flag string) (is, valued bool) {
+// takes what value, if any: those that every verb of operators has.
+func early(flag string) (is bool, value string) {
 	switch flag {
-	case "--server", "--admin-token", "--admin-token-file", "--ca-file":
-		return true, true
-	case "--json":
-		return true, false
+	case "--server":
+		return true, "URL"
+	case "--admin-token":
+		return true, "TOKEN"
+	case "--admin-token-file", "--ca-file":
+		return true, "FILE"
+	case "--insecure-http", "--json":
+		return true, ""
 	}
-	return false, false
+	return false, ""
 }
 
-// behind moves such flags behind the verb, where the parser looks for them.
-func behind(root *kong.Node, args []string) []string {
+// behind moves such flags behind the verb, where the parser looks for them. Where
+// there is no such verb it leaves them out: the parser says what is missing.
+func behind(root *kong.Node, args []string) ([]string, error) {
 	var verbs, moved []string
-	for node := root; len(args) > 0; {
+	node := root
+	for len(args) > 0 {
 		name, _, whole := strings.Cut(args[0], "=")
-		is, valued := early(name)
+		is, value := early(name)
 		n := 1
-		if valued && !whole {
-			n = min(2, len(args))
+		if value != "" && !whole {
+			n = 2
 		}
 		next := childOf(node, args[0])
 		switch {
+		case is && n > len(args):
+			return nil, misuse(name + " is given without its " + value)
 		case is:
 			moved = append(moved, args[:n]...)
 		case next != nil:
 			verbs, node = append(verbs, args[0]), next
+		case !node.Leaf() && !strings.HasPrefix(args[0], "-"):
+			return append(verbs, args...), nil
 		default:
-			return slices.Concat(verbs, moved, args)
+			return slices.Concat(verbs, moved, args), nil
 		}
 		args = args[n:]
 	}
-	return append(verbs, moved...)
+	if !node.Leaf() {
+		return verbs, nil
+	}
+	return append(verbs, moved...), nil
 }
 
 // childOf returns the verb of that name below the node, or nil.

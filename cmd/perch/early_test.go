@@ -21,14 +21,17 @@ func TestFlagsOfOperatorsMayStandBeforeTheVerb(t *testing.T) {
 		"--admin-token-file f grants list -h": "grants list --admin-token-file f -h",
 		"apps add --json list":                "apps add --json list",
 		"apps show list --json":               "apps show list --json",
-		"--server apps list":                  "--server apps list", // apps is its value
+		"--server apps list":                  "list", // apps is its value
+		"--server URL apps":                   "apps",
+		"apps --insecure-http":                "apps",
 		"--log-level debug serve":             "--log-level debug serve",
-		"--json":                              "--json",
-		"--server":                            "--server",
+		"--json":                              "",
+		"--json --help":                       "--json --help",
 		"serve":                               "serve",
 	} {
-		if got := strings.Join(behind(parser.Model.Node, strings.Fields(args)), " "); got != want {
-			t.Errorf("%s becomes %s, want %s", args, got, want)
+		got, err := behind(parser.Model.Node, strings.Fields(args))
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s becomes %s, want %s: %v", args, got, want, err)
 		}
 	}
 }
@@ -39,9 +42,9 @@ func TestEachFlagOfOperatorsVerbsIsOneThatMayComeEarly(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, flag := range parser.Model.Flags {
-		is, valued := early("--" + flag.Name)
-		if flag.Name != "help" && (!is || valued == flag.IsBool()) {
-			t.Errorf("--%s: early %v, takes a value %v", flag.Name, is, valued)
+		is, value := early("--" + flag.Name)
+		if flag.Name != "help" && (!is || value != flag.PlaceHolder) {
+			t.Errorf("--%s: early %v, takes %s, not %s", flag.Name, is, value, flag.PlaceHolder)
 		}
 	}
 }
@@ -58,5 +61,22 @@ func TestAFlagBeforeTheVerbCounts(t *testing.T) {
 	perch(t, environ, "", "--server", d.URL, "serve").says(t, exitMisuse, "unknown flag --server; perch serve --help shows")
 	if diff := cmp.Diff([]string{"GET /admin/v1/apps?limit=200", "GET /admin/v1/apps?limit=200"}, d.asked); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestWhatIsMissingBehindEarlyFlagsIsSaid(t *testing.T) {
+	for args, say := range map[string]string{
+		"--server http://a apps":          `expected one of "add", "list", "show", "change"; perch apps --help shows`,
+		"apps --server=http://a":          `expected one of "add", "list", "show", "change"; perch apps --help shows`,
+		"--json":                          `expected one of "dev", "serve",`,
+		"--server http://a":               `expected one of "dev", "serve",`,
+		"--server http://a fly":           "unexpected argument fly",
+		"--server apps list":              "unexpected argument list",
+		"--server":                        "--server is given without its URL; perch --help shows",
+		"--json --server":                 "--server is given without its URL",
+		"apps --admin-token-file":         "--admin-token-file is given without its FILE",
+		"--server http://a --admin-token": "--admin-token is given without its TOKEN",
+	} {
+		perch(t, nil, "", strings.Fields(args)...).says(t, exitMisuse, "perch: "+say)
 	}
 }

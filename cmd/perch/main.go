@@ -73,8 +73,8 @@ func (p *program) run(ctx context.Context, args []string) int {
 	parser, err := kong.New(&verbs{}, append(p.settings.Options(),
 		kong.Name("perch"),
 		kong.Description("Perch holds X users' OAuth tokens so that frontends never do.\n\n"+
-			"The verbs of operators (apps, xapps, keys, grants, operators) take --server, --admin-token-file, --ca-file and "+
-			"--json, before the verb or behind it."),
+			"The verbs of operators (apps, xapps, keys, grants, operators) take --server, --admin-token-file, --ca-file, "+
+			"--insecure-http and --json, before the verb or behind it."),
 		kong.Writers(p.out, p.err),
 		kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: len(args) == 0}),
@@ -91,7 +91,12 @@ func (p *program) run(ctx context.Context, args []string) int {
 	if args[0] == completes {
 		return p.complete(parser.Model.Node, args[1:])
 	}
-	verb, err := parser.Parse(behind(parser.Model.Node, args))
+	args, err = behind(parser.Model.Node, args)
+	if err != nil {
+		p.note("perch: %s\n", misread(err))
+		return exitMisuse
+	}
+	verb, err := parser.Parse(args)
 	switch {
 	case helped:
 		return exitDone

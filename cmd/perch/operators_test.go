@@ -186,6 +186,38 @@ func TestCertificatesAreVerifiedByTheAuthorityNamed(t *testing.T) {
 	perch(t, append(own, "PERCH_ADMIN_CA_FILE="+ca), "", "apps", "list").says(t, exitDone)
 }
 
+func TestTheTokenTravelsInTheOpenToThisMachineAloneUnlessSaid(t *testing.T) {
+	d := newDesk(t)
+	d.answers["GET /admin/v1/apps?limit=200"] = `{"data":[]}`
+	port := d.URL[strings.LastIndexByte(d.URL, ':'):]
+	token := "PERCH_ADMIN_TOKEN=" + deskToken
+	const refused = "would travel to perch.invalid:8081 in the open; use https://, or say --insecure-http " +
+		"(PERCH_ADMIN_INSECURE_HTTP=true) if nobody else can read what is on the way; perch apps list --help shows how"
+	for args, want := range map[string]struct {
+		code int
+		say  string
+	}{
+		"--server http://perch.invalid:8081":             {exitMisuse, refused},
+		"--server http://127.0.0.1.invalid:8081":         {exitMisuse, "in the open"},
+		"--server http://192.0.2.1:8081":                 {exitMisuse, "in the open"},
+		"--server http://[2001:db8::1]:8081":             {exitMisuse, "in the open"},
+		"--server http://0.0.0.0" + port:                 {exitMisuse, "in the open"},
+		"--server https://0.0.0.0:1":                     {exitFailed, "nothing listens there"},
+		"--insecure-http --server http://0.0.0.0" + port: {exitDone, ""},
+		"--server http://127.0.0.1" + port:               {exitDone, ""},
+		"--server http://127.7.0.1:1":                    {exitFailed, "nothing listens there"},
+		"--server http://[::1]:1":                        {exitFailed, "no Perch answers"},
+		"--server http://[::ffff:127.0.0.1]" + port:      {exitDone, ""},
+		"--server http://localhost" + port:               {exitDone, ""},
+	} {
+		perch(t, []string{token}, "", strings.Fields(args+" apps list")...).says(t, want.code, want.say)
+	}
+	far := []string{token, "PERCH_ADMIN_URL=http://0.0.0.0" + port}
+	perch(t, far, "", "apps", "list").says(t, exitMisuse, "in the open")
+	perch(t, append(far, "PERCH_ADMIN_INSECURE_HTTP=true"), "", "apps", "list").says(t, exitDone)
+	perch(t, []string{token, "PERCH_ADMIN_LISTEN=192.0.2.1:8081"}, "", "apps", "list").says(t, exitMisuse, "in the open")
+}
+
 func TestADerivedAddressNeedsADoor(t *testing.T) {
 	perch(t, []string{"PERCH_ADMIN_LISTEN=off", "PERCH_ADMIN_TOKEN=t"}, "", "apps", "list").
 		says(t, exitMisuse, "gives operators no way into this Perch; set it to an address, as 127.0.0.1:8081")

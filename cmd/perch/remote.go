@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -26,6 +27,7 @@ type remote struct {
 	AdminToken     secret.Text `env:"PERCH_ADMIN_TOKEN" placeholder:"TOKEN" help:"An operator's token, or the founding one. Better in the variable or a file: command lines can be seen by others."`
 	AdminTokenFile string      `env:"PERCH_ADMIN_TOKEN_FILE" placeholder:"FILE" help:"A file that holds the token; the flag wins over PERCH_ADMIN_TOKEN. Without either, ./perch.admin-token."`
 	CAFile         string      `name:"ca-file" env:"PERCH_ADMIN_CA_FILE" placeholder:"FILE" help:"Certificates in PEM of authorities that vouch for Perch, besides those this machine trusts."`
+	InsecureHTTP   bool        `name:"insecure-http" env:"PERCH_ADMIN_INSECURE_HTTP" help:"Send the token over plain HTTP to another machine. Whoever is on the way can read it."`
 	JSON           bool        `name:"json" help:"Answer in JSON, for scripts."`
 }
 
@@ -49,12 +51,13 @@ func (r remote) open(p *program) (*operator, error) {
 	if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
 		return nil, config.Mistakes{{Variable: "PERCH_ADMIN_URL", Say: "is no absolute URL, as http://127.0.0.1:8081"}}
 	}
+	if base.Scheme == "http" && !r.InsecureHTTP && !here(base.Hostname()) {
+		return nil, misuse("the token would travel to " + base.Host + " in the open; use https://, or say --insecure-http " +
+			"(PERCH_ADMIN_INSECURE_HTTP=true) if nobody else can read what is on the way")
+	}
 	token, err := r.token(p)
 	if err != nil {
 		return nil, err
-	}
-	if base.Scheme == "http" && !client.Loopback(base.Hostname()) {
-		p.note("perch: the token travels to %s unencrypted; use https outside a private network\n", base.Host)
 	}
 	secure, err := r.transit(p)
 	if err != nil {
@@ -69,6 +72,12 @@ func (r remote) open(p *program) (*operator, error) {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
+}
+
+// here reports whether the host is this machine itself.
+func here(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return client.Loopback(host) || err == nil && addr.Unmap().IsLoopback()
 }
 
 // server is where the operators' door is. Without PERCH_ADMIN_URL it is where
