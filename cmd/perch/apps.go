@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -54,7 +55,7 @@ func (v appAdd) Run(ctx context.Context, p *program) error {
 	}
 	in := map[string]any{
 		"name": v.Name, "origins": split(v.Origins), "redirect_uris": some(v.RedirectURIs),
-		"actions": split(v.Actions), "scopes": split(v.Scopes),
+		"actions": some(v.Actions), "scopes": split(v.Scopes),
 	}
 	for name, is := range map[string]bool{"cookies": v.Cookies, "dpop": v.DPoP} {
 		if is {
@@ -71,11 +72,11 @@ func (v appAdd) Run(ctx context.Context, p *program) error {
 	return v.showApp(p, out)
 }
 
-// some drops empty texts.
+// some drops empty texts, and spaces around others.
 func some(list []string) []string {
 	out := []string{}
 	for _, s := range list {
-		if s != "" {
+		if s = strings.TrimSpace(s); s != "" {
 			out = append(out, s)
 		}
 	}
@@ -181,13 +182,15 @@ func (v appChange) Run(ctx context.Context, p *program) error {
 			in[name] = value
 		}
 	}
-	for name, list := range map[string][]string{"origins": v.Origins, "actions": v.Actions, "scopes": v.Scopes} {
+	for name, list := range map[string][]string{"origins": v.Origins, "scopes": v.Scopes} {
 		if list != nil {
-			in[name] = some(split(list))
+			in[name] = split(list)
 		}
 	}
-	if v.RedirectURIs != nil {
-		in["redirect_uris"] = some(v.RedirectURIs)
+	for name, list := range map[string][]string{"redirect_uris": v.RedirectURIs, "actions": v.Actions} {
+		if list != nil {
+			in[name] = some(list)
+		}
 	}
 	for name, is := range map[string]*bool{"cookies": v.Cookies, "dpop": v.DPoP} {
 		if is != nil {

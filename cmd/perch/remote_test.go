@@ -137,6 +137,26 @@ func TestVerbsSpeakTheOperatorsAPI(t *testing.T) {
 	}
 }
 
+func TestCommasSeparateActionsAndSpacesBelongToTheirNames(t *testing.T) {
+	const list = `["read","tag:Direct Messages"]`
+	for _, c := range []struct{ verb, asked string }{
+		{"apps add New", `POST /admin/v1/apps {"actions":` + list + `,"name":"New","origins":[],"redirect_uris":[],"scopes":[]}`},
+		{"apps change app_1", `PATCH /admin/v1/apps/app_1 {"actions":` + list + `}`},
+		{"keys add --app app_1", `POST /admin/v1/apps/app_1/keys {"actions":` + list + `,"kind":"secret"}`},
+		{"keys change key_1", `PATCH /admin/v1/keys/key_1 {"actions":` + list + `}`},
+	} {
+		for _, given := range [][]string{{"--action", "read, tag:Direct Messages"}, {"--action=read", "--action=tag:Direct Messages"}} {
+			d := newDesk(t)
+			path, _, _ := strings.Cut(c.asked, " {")
+			d.answers[path] = `{}`
+			perch(t, d.environ(), "", append(strings.Fields(c.verb), given...)...).says(t, exitDone)
+			if diff := cmp.Diff([]string{c.asked}, d.asked); diff != "" {
+				t.Errorf("%s %q (-want +got):\n%s", c.verb, given, diff)
+			}
+		}
+	}
+}
+
 func TestListsAreReadToTheEnd(t *testing.T) {
 	d := newDesk(t)
 	d.answers["GET /admin/v1/apps?limit=200"] = `{"data":[{"id":"a"}],"next":"a"}`
