@@ -1,7 +1,7 @@
 # Each target is one line of work; what takes more is a test or a verb of perch.
 
-BACKENDS := memory sqlite postgres redis d1 kv workerd chromium npm-clients
-REQUIRE_BACKENDS ?= chromium,npm-clients,postgres,redis,workerd
+BACKENDS := memory sqlite postgres redis d1 kv workerd chromium npm-clients bash-terminal fish zsh
+REQUIRE_BACKENDS ?= bash-terminal,chromium,fish,npm-clients,postgres,redis,workerd,zsh
 KILLS ?= 50
 TIME ?= 1m
 PARALLEL ?= 1

@@ -11,7 +11,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"perch/ports/conformance"
 )
+
+// bashTerminal names bash at a terminal among what must be verified.
+const bashTerminal = "bash-terminal"
 
 // asPerch has this very program be perch, for shells.
 const asPerch = "PERCH_BE_PERCH"
@@ -66,8 +71,9 @@ func shell(t *testing.T, name, script string, args ...string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
 	if err != nil {
-		t.Skipf("NOT VERIFIED: completion in %s, which is not here", name)
+		conformance.Absent(t, name, err.Error())
 	}
+	conformance.Verified(t, name)
 	c := exec.CommandContext(t.Context(), path, append(args, "-c", script)...)
 	c.Env = shellEnv(t)
 	out, err := c.CombinedOutput()
@@ -110,9 +116,10 @@ func TestZshTakesTheScript(t *testing.T) {
 func TestBashCompletesTheLineAtATerminal(t *testing.T) {
 	bash, err := exec.LookPath("bash")
 	if err != nil {
-		t.Skip("NOT VERIFIED: completion in bash, which is not here")
+		conformance.Absent(t, bashTerminal, err.Error())
 	}
 	terminal, far := openTerminal(t)
+	conformance.Verified(t, bashTerminal)
 	c := exec.CommandContext(t.Context(), bash, "--norc", "--noprofile", "-i")
 	c.Env, c.Stdin, c.Stdout, c.Stderr = shellEnv(t), far, far, far
 	c.Dir = t.TempDir()
