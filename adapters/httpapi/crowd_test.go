@@ -83,7 +83,7 @@ func footprint(t *testing.T) (inUse, resident uint64) {
 	return m.HeapInuse + m.StackInuse, resident
 }
 
-// Security line 63: 5,000 slow headers, keys of 1 MB and requests with 10,000
+// Attack 63: 5,000 slow headers, keys of 1 MB and requests with 10,000
 // headers, while others are served.
 func TestThousandsOfSlowClientsTakeBoundedMemoryAndOthersAreServed(t *testing.T) {
 	n := *slowClients

@@ -72,7 +72,7 @@ func refusedOnce(t *testing.T, requests map[string]string) {
 	}
 }
 
-// Security line 28, and 31: two ways to frame one body.
+// Attack 28, and 31: two ways to frame one body.
 func TestABodyFramedInTwoWaysIsRefused(t *testing.T) {
 	refusedOnce(t, map[string]string{
 		"CL+TE":             postHead + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
@@ -91,7 +91,7 @@ func TestABodyFramedInTwoWaysIsRefused(t *testing.T) {
 	})
 }
 
-// Security line 31.
+// Attack 31.
 func TestAContentLengthThatIsNoPlainNumberIsRefused(t *testing.T) {
 	requests := map[string]string{}
 	for _, length := range []string{
@@ -103,7 +103,7 @@ func TestAContentLengthThatIsNoPlainNumberIsRefused(t *testing.T) {
 	refusedOnce(t, requests)
 }
 
-// Security line 34.
+// Attack 34.
 func TestARequestLineOrHeaderWithExtraSpaceIsRefused(t *testing.T) {
 	refusedOnce(t, map[string]string{
 		"two spaces":         "GET  /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -127,7 +127,7 @@ func TestARequestLineOrHeaderWithExtraSpaceIsRefused(t *testing.T) {
 	})
 }
 
-// Security line 26: the way in. What goes out is written by the same server, which
+// Attack 26: the way in. What goes out is written by the same server, which
 // refuses such values too.
 func TestLineBreaksAndNULInHeadersAreRefused(t *testing.T) {
 	refusedOnce(t, map[string]string{
@@ -155,7 +155,7 @@ func TestLineBreaksAndNULInHeadersAreRefused(t *testing.T) {
 	})
 }
 
-// Security line 21.
+// Attack 21.
 func TestAHostOrTargetThatNamesSomebodyElseIsRefused(t *testing.T) {
 	requests := map[string]string{
 		"two Host":  getHead + "Host: b\r\n\r\n",
@@ -178,7 +178,7 @@ func TestAHostOrTargetThatNamesSomebodyElseIsRefused(t *testing.T) {
 	refusedOnce(t, requests)
 }
 
-// Security line 23.
+// Attack 23.
 func TestASensitiveHeaderThatComesTwiceIsRefused(t *testing.T) {
 	requests := map[string]string{}
 	for _, name := range []string{
@@ -233,7 +233,7 @@ func TestTooManyOrTooLargeHeadersAreRefused(t *testing.T) {
 	}
 }
 
-// Security line 32: bodies whose chunks are framed wrongly are taken for no body.
+// Attack 32: bodies whose chunks are framed wrongly are taken for no body.
 func TestChunksThatAreFramedWronglyAreRefused(t *testing.T) {
 	h := build(t, plan{})
 	head := "POST /oauth/token HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// traversals are the spellings of security line 16: ways out of a path that a key
+// traversals are the spellings of attack 16: ways out of a path that a key
 // may be limited to.
 var traversals = []string{
 	"/2/tweets/../oauth2/revoke", "/2/tweets/%2e%2e/oauth2/revoke", "/2/tweets/%2E%2E/oauth2/revoke",
@@ -17,7 +17,7 @@ var traversals = []string{
 	"/2/users/..%2fme", "/2/%2f..%2fme", "/../2/users/me", "/..", "/.", "/2/users/me/..", "/2/users/me/.",
 }
 
-// Security line 16: nothing of it reaches X, whatever key is used.
+// Attack 16: nothing of it reaches X, whatever key is used.
 func TestAPathThatLeadsElsewhereIsRefusedAndNothingReachesX(t *testing.T) {
 	h := build(t, plan{})
 	for _, path := range traversals {
@@ -35,7 +35,7 @@ func TestAPathThatLeadsElsewhereIsRefusedAndNothingReachesX(t *testing.T) {
 	}
 }
 
-// Security line 19: the operators' paths, spelt so that a guard could miss them.
+// Attack 19: the operators' paths, spelt so that a guard could miss them.
 func TestAnOddSpellingOfAnOperatorsPathIsTreatedAsThePathOrRefused(t *testing.T) {
 	h := build(t, plan{})
 	for _, path := range []string{

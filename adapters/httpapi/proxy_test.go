@@ -49,7 +49,7 @@ func told(t *testing.T, base, request string, headers ...string) string {
 	return status + " " + detail
 }
 
-// Security line 3.
+// Attack 3.
 func TestForwardedHeadersOfStrangersMeanNothing(t *testing.T) {
 	for _, base := range []string{
 		behind(t, "https://perch.example"), behind(t, "https://perch.example", "10.0.0.0/8", "127.0.0.2/32"),

@@ -156,7 +156,7 @@ func taken(table []route, method, path string) bool {
 	return false
 }
 
-// Security line 61.
+// Attack 61.
 func TestNoRouteHasManyParameters(t *testing.T) {
 	for _, row := range append((&Server{}).publicRoutes(), (&Server{}).adminRoutes()...) {
 		if n := strings.Count(row.path, ":") + strings.Count(row.path, "*") + strings.Count(row.path, "+"); n > 1 {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Security line 60: Fiber's own reader of forms sizes lists by such names. Ours
+// Attack 60: Fiber's own reader of forms sizes lists by such names. Ours
 // knows no lists: the names are unknown parameters, or none.
 func TestAFormKeyThatNamesAPlaceInAListIsRefused(t *testing.T) {
 	h := build(t, plan{})
@@ -27,7 +27,7 @@ func TestAFormKeyThatNamesAPlaceInAListIsRefused(t *testing.T) {
 	}
 }
 
-// Security line 63: slow headers, slow bodies, and bodies in a million pieces.
+// Attack 63: slow headers, slow bodies, and bodies in a million pieces.
 func TestSlowAndChoppedRequestsAreCutWithAReason(t *testing.T) {
 	h := build(t, plan{wait: func(w *patience) {
 		w.header, w.body, w.small = 500*time.Millisecond, 300*time.Millisecond, 900*time.Millisecond

@@ -348,7 +348,7 @@ func TestPlainHTTPIsSpokenOnlyWithThisMachineAndProxies(t *testing.T) {
 	}
 }
 
-// Security line 27: the header, not the setting.
+// Attack 27: the header, not the setting.
 func TestEveryReplyOverHTTPSHasHSTS(t *testing.T) {
 	direct, behindProxy := build(t, plan{secure: true, tls: true}), build(t, plan{secure: true, proxies: []string{"127.0.0.1/32"}})
 	const head = " HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: 192.0.2.1\r\n"

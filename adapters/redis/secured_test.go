@@ -33,7 +33,7 @@ func TestWhoIsSpokenToInTheClear(t *testing.T) {
 	}
 }
 
-// Security line 53: no way to write the address gives up the proof.
+// Attack 53: no way to write the address gives up the proof.
 func TestNoAddressOfRedisTurnsVerificationOff(t *testing.T) {
 	for _, url := range []string{
 		"rediss://redis.example?skip_verify=true", "redis://redis.example?skip_verify=1", "rediss://redis.example?skip_verify=",

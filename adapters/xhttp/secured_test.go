@@ -7,7 +7,7 @@ import (
 	"perch/domain/client"
 )
 
-// Security line 53: however the address of X is written, it is refused or X must
+// Attack 53: however the address of X is written, it is refused or X must
 // prove who it is.
 func TestNoAddressOfXTurnsVerificationOff(t *testing.T) {
 	for _, address := range []string{
