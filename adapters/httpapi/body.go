@@ -105,7 +105,9 @@ func (b *body) verdict(err error) error {
 	case timedOut(err):
 		return fault.New(fault.Invalid, "the body stopped coming before its end; send it again, faster").
 			Named(slowBody).Because(err)
-	case !errors.Is(err, io.EOF), b.length < 0 && b.conn.frames.crooked.Load():
+	case b.length < 0 && b.conn.frames.crooked.Load():
+		return fault.New(fault.Invalid, "the body is not framed as HTTP wants it: chunks have no extensions, and no trailers")
+	case !errors.Is(err, io.EOF):
 		return fault.New(fault.Invalid, "the body is not framed as HTTP wants it, or broke off").Because(err)
 	case b.length >= 0 && b.read < b.length, b.length < 0 && b.conn.gone.Load():
 		return fault.New(fault.Invalid, "the body broke off after %d bytes", b.read).Because(io.ErrUnexpectedEOF)

@@ -43,24 +43,12 @@ const maxLine = 128
 func (f *frames) follow(p []byte) {
 	for len(p) > 0 && !f.crooked.Load() {
 		if f.at == wholeBody || f.at == chunkData {
-			n := min(f.left, uint64(len(p)))
-			p, f.left = p[n:], f.left-n
-			if f.left == 0 {
-				f.at++ // chunkData to chunkEnd
-				if f.at == chunkSize {
-					f.at = requestLine
-				}
-			}
+			p = f.skip(p)
 			continue
 		}
-		part, rest, ended := bytes.Cut(p, []byte("\n"))
+		piece, rest, ended := bytes.Cut(p, []byte("\n"))
 		p = rest
-		keep := min(len(part), maxLine-len(f.line))
-		if f.long = f.long || keep < len(part); f.long && len(part) > 0 {
-			f.line = append(f.line[:min(len(f.line), maxLine-1)], part[len(part)-1]) // its last byte tells how it ends
-		} else {
-			f.line = append(f.line, part[:keep]...)
-		}
+		f.keep(piece)
 		if ended {
 			line, ok := bytes.CutSuffix(f.line, []byte("\r"))
 			if !ok || !f.take(string(line)) {
@@ -68,6 +56,29 @@ func (f *frames) follow(p []byte) {
 			}
 			f.line, f.long = f.line[:0], false
 		}
+	}
+}
+
+// skip passes over what belongs to the body.
+func (f *frames) skip(p []byte) (rest []byte) {
+	n := min(f.left, uint64(len(p)))
+	if f.left -= n; f.left == 0 && f.at == chunkData {
+		f.at = chunkEnd
+	} else if f.left == 0 {
+		f.at = requestLine
+	}
+	return p[n:]
+}
+
+// keep adds to the line: its beginning, and its last byte, which tells how it ends.
+func (f *frames) keep(piece []byte) {
+	room := maxLine - len(f.line)
+	if len(piece) <= room && !f.long {
+		f.line = append(f.line, piece...)
+	} else if len(piece) > 0 {
+		f.long = true
+		f.line = append(f.line, piece[:min(max(room, 0), len(piece))]...)
+		f.line = append(f.line[:maxLine-1], piece[len(piece)-1])
 	}
 }
 
@@ -94,9 +105,9 @@ func (f *frames) take(line string) bool {
 		return err == nil && !f.long
 	case chunkEnd:
 		f.at = chunkSize
-		return line == ""
+	case lastLine, wholeBody, chunkData: // bodies have no lines
+		f.at = requestLine
 	}
-	f.at = requestLine
 	return line == ""
 }
 
