@@ -31,26 +31,25 @@ func (s *Server) operate(r *request) error {
 	return operators.Permit(r.by, r.route.guard.role())
 }
 
-// audited serves a route of operators and has it written down, however it ends.
-func (s *Server) audited(r *request, row *route) (err error) {
-	began, returned := time.Now(), false
-	defer func() {
-		told := err
-		if !returned {
-			told = fault.Internal // it panicked
-		}
-		s.services.Operators.Observe(context.WithoutCancel(r.ctx), eventOf(r, row, began, told))
-	}()
-	err = s.serve(r, row)
-	returned = true
-	return err
+// witness has a request of the operators' listener written down, however it
+// ended and whatever it was; only a probe that a route answered is left out.
+func (s *Server) witness(r *request, err error) {
+	if s.admin && (r.route == nil || r.route.guard.role() != "") {
+		s.services.Operators.Observe(context.WithoutCancel(r.ctx), eventOf(r, err))
+	}
 }
+
+// noRoute is the verb of a request that reached no route.
+const noRoute = "admin.unknown"
 
 // eventOf is the call as it is written down. What somebody unknown says that it
 // is about is left out.
-func eventOf(r *request, row *route, began time.Time, err error) audit.Event {
+func eventOf(r *request, err error) audit.Event {
 	e := r.event
-	e.At, e.Duration, e.Request, e.Address, e.Verb = began, time.Since(began), r.id, r.addr, verbOf(row)
+	e.At, e.Duration, e.Request, e.Address, e.Verb = r.began, time.Since(r.began), r.id, r.addr, noRoute
+	if r.route != nil {
+		e.Verb = verbOf(r.route)
+	}
 	e.Outcome, e.Status, e.Err = audit.Done, r.c.Response().StatusCode(), err
 	if err != nil {
 		p := problemOf(err)
@@ -64,7 +63,7 @@ func eventOf(r *request, row *route, began time.Time, err error) audit.Event {
 	}
 	e.Actor = string(r.by.ID)
 	if id := r.param("id"); id != "" {
-		name(&e, row, id)
+		name(&e, r.route, id)
 	}
 	return e
 }

@@ -124,7 +124,7 @@ func TestAFloodOfWrongTokensDoesNotFloodTheLog(t *testing.T) {
 	}
 	h.services.Operators.Close()
 	told, summed := h.operations("admin.apps.list"), h.operations("admin.strangers")
-	if len(told) != 20 || len(summed) != 1 || !strings.Contains(summed[0], "280 more calls without a good token") {
+	if len(told) != 20 || len(summed) != 1 || !strings.Contains(summed[0], "280 more calls of nobody who is known") {
 		t.Errorf("%d lines, %q", len(told), summed)
 	}
 	if strings.Contains(h.log.String(), "CANARY") {
@@ -133,5 +133,67 @@ func TestAFloodOfWrongTokensDoesNotFloodTheLog(t *testing.T) {
 	h.operator("GET", "/admin/v1/apps", "")
 	if len(h.operations("admin.apps.list")) != 21 {
 		t.Error("a good call is not told any more")
+	}
+}
+
+func TestWhatIsRefusedBeforeARouteIsWrittenDownWithoutAnActor(t *testing.T) {
+	h := build(t, plan{secure: true, proxies: []string{"127.0.0.1/32"}})
+	good := "Authorization: Bearer " + adminToken
+	for _, c := range []struct {
+		request, header string
+		status          int
+		kind            string
+	}{
+		{"GET /admin/v1/apps", "Origin: https://evil.example", http.StatusForbidden, "not allowed"},
+		{"GET /healthz", "Origin: https://evil.example", http.StatusForbidden, "not allowed"},
+		{"GET /admin/v1/apps", "X-Forwarded-Proto: http", http.StatusForbidden, "not allowed"},
+		{"GET /admin/v1/CANARY", "X-A: b", http.StatusNotFound, "not found"},
+		{"PUT /admin/v1/apps/CANARY", "X-A: b", http.StatusMethodNotAllowed, "method not allowed"},
+		{"GET /admin/v1//CANARY", "X-A: b", http.StatusBadRequest, "invalid"},
+		{"BREW /admin/v1/apps", "X-A: CANARY", http.StatusBadRequest, "invalid"},
+		{"GET /admin/v1/apps", "CANARY", http.StatusBadRequest, "invalid"},
+	} {
+		before := len(h.operations("admin.unknown"))
+		got := raw(t, h.admin, c.request+" HTTP/1.1\r\nHost: a\r\n"+good+"\r\n"+c.header+"\r\nConnection: close\r\n\r\n")
+		lines := h.operations("admin.unknown")[before:]
+		if len(lines) != 1 || !strings.HasPrefix(got, fmt.Sprintf("HTTP/1.1 %d ", c.status)) {
+			t.Errorf("%s, %s: %.20q, told %q", c.request, c.header, got, lines)
+			continue
+		}
+		for _, word := range []string{"outcome=refused", fmt.Sprintf("status=%d", c.status), c.kind, "address=127.0.0.1", "request=req_"} {
+			if !strings.Contains(lines[0], word) {
+				t.Errorf("%s, %s lacks %s: %s", c.request, c.header, word, lines[0])
+			}
+		}
+		if strings.Contains(lines[0], "actor") {
+			t.Errorf("the token was not looked at: %s", lines[0])
+		}
+	}
+	if strings.Contains(strings.Join(h.operations("admin.unknown"), ""), "CANARY") || strings.Contains(h.log.String(), adminToken) {
+		t.Error("the log holds what was sent")
+	}
+}
+
+func TestProbesAreNotWrittenDown(t *testing.T) {
+	h := build(t, plan{})
+	for _, path := range []string{"/healthz", "/readyz"} {
+		ask(t, "GET", h.admin+path, "")
+	}
+	ask(t, "GET", h.public+"/nowhere", "")
+	if strings.Contains(h.log.String(), "action=admin.") {
+		t.Error(h.log.String())
+	}
+}
+
+func TestAFloodOfRefusalsBeforeARouteDoesNotFloodTheLog(t *testing.T) {
+	h := build(t, plan{})
+	for range 100 {
+		ask(t, "GET", h.admin+"/admin/v1/nothing", "", "Authorization: Bearer "+adminToken)
+		ask(t, "GET", h.admin+"/admin/v1/apps", "", "Origin: https://evil.example")
+	}
+	h.services.Operators.Close()
+	told, summed := h.operations("admin.unknown"), h.operations("admin.strangers")
+	if len(told) != 20 || len(summed) != 1 || !strings.Contains(summed[0], "180 more calls") {
+		t.Errorf("%d lines, %q", len(told), summed)
 	}
 }

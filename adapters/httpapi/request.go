@@ -30,6 +30,7 @@ type request struct {
 	c       *fiber.Ctx
 	conn    *conn
 	id      string
+	began   time.Time
 	addr    netip.Addr // the client's, as a trusted proxy names it; IPv4 is never written as IPv6
 	method  string
 	path    string // canonical, as the client sent it
@@ -65,7 +66,7 @@ func from(c *fiber.Ctx) *request {
 
 // begin makes the request of c.
 func (s *Server) begin(c *fiber.Ctx) *request {
-	r := &request{c: c, id: "req_" + strings.ToLower(rand.Text()), method: strings.Clone(c.Method())}
+	r := &request{c: c, id: "req_" + strings.ToLower(rand.Text()), began: time.Now(), method: strings.Clone(c.Method())}
 	if r.conn, _ = c.Context().Conn().(*conn); r.conn != nil {
 		r.addr = r.conn.addr
 		r.conn.busy()
@@ -81,6 +82,7 @@ func (s *Server) door(c *fiber.Ctx) error {
 	r := s.begin(c)
 	defer s.finish(r)
 	err := s.inside(r)
+	s.witness(r, err)
 	s.always(r)
 	if err == nil {
 		s.share(r)
@@ -294,6 +296,7 @@ func (s *Server) turnAway(c *fiber.Ctx, refusal error) {
 	r := s.begin(c)
 	r.odd, r.path = true, ""
 	defer s.finish(r)
+	s.witness(r, refusal)
 	s.always(r)
 	s.refuse(r, refusal)
 }

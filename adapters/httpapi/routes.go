@@ -139,11 +139,7 @@ func (s *Server) mount(table []route) {
 	}
 	preflights := map[string]bool{}
 	for _, row := range table {
-		serve := s.serve
-		if row.guard.role() != "" {
-			serve = s.audited
-		}
-		s.app.Add(row.method, row.path, func(c *fiber.Ctx) error { return serve(from(c), &row) })
+		s.app.Add(row.method, row.path, func(c *fiber.Ctx) error { return s.serve(from(c), &row) })
 		if row.cors != shareNobody && !preflights[row.path] {
 			preflights[row.path] = true
 			all := strings.Join(methods[row.path], ", ")

@@ -20,9 +20,10 @@ const (
 )
 
 // Observe writes down a call of the operators' interface that has ended,
-// whether it was let in or not.
+// whether it was let in or not. Calls without an actor are told one by one up to
+// a bound, and then counted.
 func (s *Service) Observe(ctx context.Context, e audit.Event) {
-	if fault.KindOf(e.Err) == fault.Unauthenticated && !s.strangers.singly(s.tellStrangers) {
+	if e.Actor == "" && !s.strangers.singly(s.tellStrangers) {
 		return
 	}
 	s.observer.Observe(ctx, e)
@@ -34,11 +35,11 @@ func (s *Service) Close() { s.strangers.flush(s.tellStrangers) }
 func (s *Service) tellStrangers(n int) {
 	s.observer.Observe(context.Background(), audit.Event{
 		At: time.Now(), Verb: "admin.strangers", Outcome: audit.Refused,
-		Err: fault.New(fault.Unauthenticated, "%d more calls without a good token came within a minute", n),
+		Err: fault.New(fault.Unauthenticated, "%d more calls of nobody who is known came within a minute", n),
 	})
 }
 
-// strangers counts calls without a good token.
+// strangers counts calls of which nobody knows whose they are.
 type strangers struct {
 	mu    sync.Mutex
 	told  int         // in this span
