@@ -52,6 +52,8 @@ func TestThePageInTheDocsWorksInChromium(t *testing.T) {
 	reads("Signed in as @ada")
 	b.do("sign out", chromedp.Click(chromedp.CSS("#sign-out")))
 	reads("Not signed in")
+	b.visit(s.at("app.unlisted.test") + "/")
+	reads("Perch cannot be reached from this page")
 	if left := b.sessionCookies(); len(left) > 0 {
 		t.Errorf("%d session cookies are left", len(left))
 	}
