@@ -178,7 +178,8 @@ func onLocalhost(cfg config.Config) string {
 		return ""
 	}
 	u.Host = strings.Replace(u.Host, "localhost", "127.0.0.1", 1)
-	return fmt.Sprintf("X refuses callback URLs on localhost; set PERCH_PUBLIC_URL to %s and register %s/oauth/callback", u, u)
+	return fmt.Sprintf("X refuses callback URLs on localhost; set PERCH_PUBLIC_URL to %s and register "+
+		"%s/oauth/callback", u, u)
 }
 
 // loopbackURL reports whether a URL is on this machine.
