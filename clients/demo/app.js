@@ -28,8 +28,13 @@ async function start() {
 
 async function settings() {
   const response = await fetch("config.json").catch(() => null);
-  if (!response?.ok) throw new PerchError({ title: "No settings", detail: "config.json cannot be read." });
-  return response.json();
+  const config = response?.ok ? await response.json().catch(() => null) : null;
+  if (config?.base_url && config.client_id) return config;
+  throw new PerchError({
+    status: 404, title: "No settings",
+    detail: "Put config.json beside this page: " +
+      '{"base_url": "https://perch.example", "client_id": "pk_…"}, with the address of Perch and a publishable key.',
+  });
 }
 
 // sentence is what to say when a sign-in comes back with an error.

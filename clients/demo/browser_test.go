@@ -2,13 +2,16 @@ package demo_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"perch/clients/demo"
 	"perch/ports/conformance"
 )
 
@@ -30,6 +33,32 @@ func TestDemoInARealBrowser(t *testing.T) {
 	crossOrigin(t, b.rec, h)
 	if wrong := b.rec.complaints(); len(wrong) > 0 {
 		t.Errorf("the console complains:\n%s", strings.Join(wrong, "\n"))
+	}
+	conformance.Verified(t, chromium)
+}
+
+// Whoever copies the page and gives it no settings is told how to make them.
+func TestThePageWithoutSettingsSaysHowToMakeThem(t *testing.T) {
+	for name, config := range map[string]http.HandlerFunc{
+		"none": http.NotFound,
+		"a page instead, as hosts of single-page apps answer": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "<!doctype html>")
+		},
+		"no client ID": func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"base_url":"https://perch.example"}`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mux := http.NewServeMux()
+			mux.Handle("/", demo.Handler(demo.Settings{}))
+			mux.Handle("/config.json", config)
+			server := httptest.NewServer(mux)
+			defer server.Close()
+			b := open(t)
+			b.do("open", chromedp.Navigate(server.URL+"/"), visible("#trouble-detail"),
+				until(`document.querySelector("#trouble-title").textContent === "No settings"`),
+				until(`document.querySelector("#trouble-detail").textContent.includes('{"base_url": "https://perch.example"')`))
+		})
 	}
 	conformance.Verified(t, chromium)
 }
