@@ -106,7 +106,7 @@ func TestAnOperatorsDayFromTheFoundingTokenOn(t *testing.T) {
 	who := perch(t, off, "", "operators", "whoami", "--admin-token-file", owner, "--json")
 	id := between(who.out.String(), `"id": "`, `"`)
 	perch(t, off, "", "operators", "revoke", id, "--admin-token-file", owner).
-		says(t, exitFailed, "its last good owner", "(status 409)")
+		says(t, exitFailed, "nobody could manage this Perch in the end", "(status 409)")
 }
 
 func TestServeWithoutAWayInSaysHowToMakeOne(t *testing.T) {
