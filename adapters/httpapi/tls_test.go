@@ -20,6 +20,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"perch/app/operators"
 )
 
 // Every test of the door can run over TLS.
@@ -327,9 +329,8 @@ func TestPlainHTTPIsSpokenOnlyWithThisMachineAndProxies(t *testing.T) {
 		"beside the proxy":    {Config{PublicURL: "https://perch.example", Proxies: prefixes("192.0.2.2/32")}, "HTTP/1.1 403 "},
 		"a stranger over TLS": {Config{PublicURL: "https://perch.example", Certificate: certificate(t)}, "HTTP/1.1 200 "},
 	} {
-		for _, s := range []*Server{
-			NewPublic(c.cfg, Services{}, slog.New(slog.DiscardHandler)), NewAdmin(c.cfg, Services{}, slog.New(slog.DiscardHandler)),
-		} {
+		log, rooms := slog.New(slog.DiscardHandler), Services{Operators: operators.New(operators.Parts{Observer: silence{}})}
+		for _, s := range []*Server{NewPublic(c.cfg, Services{}, log), NewAdmin(c.cfg, rooms, log)} {
 			ln := listenLocal(t)
 			run(t, s, stranger{ln})
 			base := "http://"
