@@ -101,8 +101,17 @@ type Call struct {
 }
 
 // Do makes the call and returns what was answered with success, whatever it is.
-// Anything else is an *Error. A call that writes is sent once.
+// Anything else is an *Error. A call that writes is sent once; one that may be
+// repeated is, once, where its reply broke off.
 func (c *Client) Do(ctx context.Context, call Call) ([]byte, error) {
+	body, err := c.once(ctx, call)
+	if errors.Is(err, io.ErrUnexpectedEOF) && (call.Repeat || call.Method == http.MethodGet) {
+		return c.once(ctx, call)
+	}
+	return body, err
+}
+
+func (c *Client) once(ctx context.Context, call Call) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, call.Method, c.root+call.Path, bytes.NewReader(call.Body))
 	if err != nil {
 		return nil, fmt.Errorf("a call of Cloudflare's API cannot be made: %w", err)

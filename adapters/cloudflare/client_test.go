@@ -87,7 +87,7 @@ func TestUnusableReplies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			calls := 0
 			db := against(t, func(w http.ResponseWriter, r *http.Request) { calls++; c.answer(w, r) })
-			for _, do := range []func() error{
+			for i, do := range []func() error{
 				func() error { _, err := db.ExecContext(t.Context(), "DROP TABLE t"); return err },
 				func() error { var n int; return db.QueryRowContext(t.Context(), "SELECT 1 AS a").Scan(&n) },
 			} {
@@ -100,8 +100,12 @@ func TestUnusableReplies(t *testing.T) {
 				if said := fmt.Sprintf("%v %+v", err, err); strings.Contains(said, canary) || strings.ContainsAny(said, "\n\x1b") {
 					t.Errorf("the error has in it what it should not: %q", said)
 				}
-				if calls != 1 {
-					t.Errorf("%d calls were made", calls)
+				want := 1
+				if reads := i == 1; reads && c.says == "unexpected EOF" {
+					want = 2 // what reads is asked again, once, if its reply breaks off
+				}
+				if calls != want {
+					t.Errorf("%d calls were made, want %d", calls, want)
 				}
 			}
 		})
