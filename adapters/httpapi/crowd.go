@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"perch/domain/client"
 )
 
 // Limits bound the connections of one listener. Zero is no bound.
@@ -60,13 +62,13 @@ type crowd struct {
 	mu    sync.Mutex
 	open  map[*conn]*spot
 	all   queue
-	homes map[netip.Addr]*home
+	homes map[netip.Prefix]*home
 	told  time.Time
 }
 
 func newCrowd(limits Limits, exempt func(netip.Addr) bool, log *slog.Logger) *crowd {
 	return &crowd{
-		limits: limits, exempt: exempt, log: log, open: map[*conn]*spot{}, homes: map[netip.Addr]*home{},
+		limits: limits, exempt: exempt, log: log, open: map[*conn]*spot{}, homes: map[netip.Prefix]*home{},
 	}
 }
 
@@ -74,7 +76,7 @@ func newCrowd(limits Limits, exempt func(netip.Addr) bool, log *slog.Logger) *cr
 func (w *crowd) enter(c *conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	addr := household(c.addr)
+	addr := client.Household(c.addr)
 	if own, max := w.homes[addr], w.limits.PerAddress; own != nil && max > 0 && own.open >= max && !w.exempt(c.addr) {
 		w.tell("one address has as many connections as it may; those of it that send nothing are closed",
 			"address", addr.String())
@@ -137,7 +139,7 @@ func (w *crowd) forget(c *conn) {
 	}
 	w.place(c, busy)
 	delete(w.open, c)
-	addr := household(c.addr)
+	addr := client.Household(c.addr)
 	if own := w.homes[addr]; own.open > 1 {
 		own.open--
 	} else {
@@ -147,7 +149,7 @@ func (w *crowd) forget(c *conn) {
 
 // place puts a connection that is inside at the end of its rank.
 func (w *crowd) place(c *conn, to rank) {
-	at, own := w.open[c], w.homes[household(c.addr)]
+	at, own := w.open[c], w.homes[client.Household(c.addr)]
 	if at.rank < busy {
 		w.all[at.rank].Remove(at.all)
 		own.queue[at.rank].Remove(at.own)
@@ -176,17 +178,4 @@ func (w *crowd) closeIf(end func(*conn) bool) {
 			_ = c.raw.Close()
 		}
 	}
-}
-
-// household is whom an address counts for: who has one address of IPv6 has all of
-// the /64.
-func household(addr netip.Addr) netip.Addr {
-	if !addr.Is6() {
-		return addr
-	}
-	p, err := addr.Prefix(64)
-	if err != nil {
-		return addr
-	}
-	return p.Addr()
 }

@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"perch/domain/client"
 )
 
 var slowClients = flag.Int("slow", 5000, "how many connections send their header slowly")
@@ -349,7 +351,7 @@ func TestAnAddressOfIPv6CountsForItsNetwork(t *testing.T) {
 	for addr, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::", "2001:db8:1:2::9": "2001:db8:1:2::",
 	} {
-		if got := household(netip.MustParseAddr(addr)).String(); got != want {
+		if got := client.Household(netip.MustParseAddr(addr)).Addr().String(); got != want {
 			t.Errorf("%s counts for %s", addr, got)
 		}
 	}

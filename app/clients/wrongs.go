@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"perch/domain/client"
 	"perch/domain/fault"
 )
 
@@ -51,7 +52,7 @@ func (t tally) over(now time.Time) time.Duration { return t.until.Add(-freely * 
 // await waits for the turn of whoever sends the key with the digest, if they
 // have to. It ends early only with the context.
 func (w *wrongs) await(ctx context.Context, from netip.Addr, digest string) error {
-	wait := w.wait(block(from), digest, time.Now())
+	wait := w.wait(client.Household(from), digest, time.Now())
 	if wait <= 0 {
 		return nil
 	}
@@ -98,7 +99,7 @@ func (w *wrongs) wrong(from netip.Addr, digest string) time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.right.drop(digest)
-	now, at := time.Now(), block(from)
+	now, at := time.Now(), client.Household(from)
 	t, _ := w.tally.get(at)
 	t.until = later(t.until, now).Add(forgiven)
 	if last := now.Add(longest); t.until.After(last) {
@@ -115,18 +116,6 @@ func (w *wrongs) good(digest string) {
 	if _, right := w.right.get(digest); !right {
 		w.right.put(digest, struct{}{})
 	}
-}
-
-// block is what one subscriber has of the addresses: of IPv6 a /64. Those of whom
-// no address is known are counted together.
-func block(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits)
-	return p
 }
 
 func later(a, b time.Time) time.Time {

@@ -64,16 +64,11 @@ func (r *Refusal) Unwrap() error { return r.Fault }
 // may be told by redirection are a *Refusal; a bad client or redirect URI never
 // redirects (RFC 9700 section 4.11).
 func (s *Service) Authorize(ctx context.Context, r AuthorizeRequest) (Redirect, error) {
-	app, err := s.known(ctx, r.ClientID, r.From)
+	app, redirect, err := s.asking(ctx, r.ClientID, r.Redirect, r.From)
 	if err != nil {
 		return Redirect{}, err
 	}
-	if r.Redirect == "" && len(app.RedirectURIs) == 1 {
-		r.Redirect = app.RedirectURIs[0]
-	}
-	if !app.Redirects(r.Redirect) {
-		return Redirect{}, badRedirect()
-	}
+	r.Redirect = redirect
 	scopes, err := check(app, r)
 	if err != nil {
 		return Redirect{}, s.refusal(r.Redirect, clip(r.State), err)
@@ -101,7 +96,7 @@ func badRedirect() error {
 // what there is for an application; this machine's own may be that of a proxy.
 func (s *Service) admit(ctx context.Context, app client.App, from netip.Addr) error {
 	if from.IsValid() && !from.IsLoopback() {
-		if err := s.count(ctx, "sign-in-from:"+household(from), 120); err != nil {
+		if err := s.count(ctx, "sign-in-from:"+client.Household(from).String(), 120); err != nil {
 			return err
 		}
 	}
@@ -117,16 +112,22 @@ func (s *Service) count(ctx context.Context, whose string, most int64) error {
 		Named("too-many-sign-ins").After(time.Until(d.Reset))
 }
 
-// household is who an address counts for: who has one address of IPv6 has all of
-// the /64.
-func household(a netip.Addr) string {
-	a = a.Unmap().WithZone("")
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = 64
+// asking returns the application, and its redirect URI, which it may leave out if
+// it has one alone.
+func (s *Service) asking(
+	ctx context.Context, clientID, redirect string, from netip.Addr,
+) (client.App, string, error) {
+	app, err := s.known(ctx, clientID, from)
+	if err != nil {
+		return client.App{}, "", err
 	}
-	p, _ := a.Prefix(bits)
-	return p.String()
+	if redirect == "" && len(app.RedirectURIs) == 1 {
+		redirect = app.RedirectURIs[0]
+	}
+	if !app.Redirects(redirect) {
+		return client.App{}, "", badRedirect()
+	}
+	return app, redirect, nil
 }
 
 // known returns the application whose publishable key is the client ID.

@@ -46,16 +46,11 @@ type SignInRequest struct {
 // SignIn begins a sign-in that ends with a session cookie. Its errors are those
 // of Authorize.
 func (s *Service) SignIn(ctx context.Context, r SignInRequest) (Redirect, error) {
-	app, err := s.known(ctx, r.ClientID, r.From)
+	app, redirect, err := s.asking(ctx, r.ClientID, r.Redirect, r.From)
 	if err != nil {
 		return Redirect{}, err
 	}
-	if r.Redirect == "" && len(app.RedirectURIs) == 1 {
-		r.Redirect = app.RedirectURIs[0]
-	}
-	if !app.Redirects(r.Redirect) {
-		return Redirect{}, badRedirect()
-	}
+	r.Redirect = redirect
 	scopes, err := mayHold(app, r)
 	if err != nil {
 		return Redirect{}, s.refusal(r.Redirect, clip(r.State), err)
