@@ -95,6 +95,7 @@ type Reply struct {
 	Header      map[string][]string // those a client may see, in canonical spelling
 	Length      int64               // of the body; -1 if not known
 	Body        io.ReadCloser       // never nil; the receiver closes it
+	Whole       []byte              // the body, where it was read to its end; nil where it still comes
 	Windows     []quota.Window
 	Transaction string // X's x-transaction-id
 }

@@ -36,9 +36,9 @@ func (s *Server) action(r *request) error {
 	}
 	done := r.within(wait)
 	reply, err := s.services.Actions.Do(r.ctx, actions.Request{
-		ID: r.id, Actor: r.caller.Actor, App: s.appOf(r, act), Grant: r.caller.Grant,
+		ID: r.id, Actor: r.caller.Actor, Address: r.addr, App: s.appOf(r, act), Grant: r.caller.Grant,
 		Scopes: r.caller.Scopes, Session: r.caller.Session, AppOnly: r.caller.AppOnly, Actions: r.caller.Actions,
-		Call: call,
+		Batch: r.caller.Batch, Key: r.header("Idempotency-Key"), Fresh: r.header(fiber.HeaderCacheControl), Call: call,
 	})
 	done()
 	if err != nil {

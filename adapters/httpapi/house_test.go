@@ -28,6 +28,7 @@ import (
 	"perch/app/grants"
 	"perch/app/health"
 	"perch/app/operators"
+	"perch/app/quotas"
 	"perch/app/sessions"
 	"perch/app/uses"
 	"perch/app/xapps"
@@ -209,7 +210,9 @@ func furnish(t testing.TB, p plan, x ports.TwitterGateway, issuer string, log *s
 		Quotas: p.quotas, Issuer: issuer, Now: time.Now,
 	})
 	return Services{
-		Gate: access.New(cs, ss), Actions: actions.New(gs, ss, xs, p.quotas, p.limit, x, silence{}),
+		Gate: access.New(cs, ss), Actions: actions.New(actions.Parts{
+			Grants: gs, Consents: ss, XApps: xs, X: x, Observer: silence{}, Tolls: actions.Tolls(quotas.New(p.quotas, p.limit)),
+		}),
 		Clients: cs, Grants: gs, Sessions: ss, XApps: xs, Operators: os, Health: health.New(p.parts...), Uses: us,
 	}
 }

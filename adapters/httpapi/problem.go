@@ -114,6 +114,9 @@ func (s *Server) headers(r *request, p problem) {
 	if p.fault.Wait > 0 {
 		r.c.Set(fiber.HeaderRetryAfter, strconv.FormatInt(roundUp(p.fault.Wait), 10))
 	}
+	for name, value := range p.fault.Head {
+		r.c.Set(name, value)
+	}
 	if challenge := s.challenge(r, p); challenge != "" {
 		r.c.Set(fiber.HeaderWWWAuthenticate, challenge)
 	}

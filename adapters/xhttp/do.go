@@ -29,7 +29,7 @@ func (g *Gateway) Do(ctx context.Context, c ports.Call) (ports.Reply, error) {
 	if res.StatusCode == http.StatusUnauthorized {
 		g.bearers.forget(c.XApp, c.Token)
 	}
-	return reply(c.Action, res)
+	return reply(ctx, c.Action, res)
 }
 
 // target is where the call goes: the host of the settings, the path of the

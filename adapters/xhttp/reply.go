@@ -1,6 +1,9 @@
 package xhttp
 
 import (
+	"bytes"
+	"context"
+	"io"
 	"mime"
 	"net/http"
 	"strconv"
@@ -26,7 +29,7 @@ var visible = []string{
 var spans = []quota.Span{quota.Short, quota.UserDay, quota.AppDay}
 
 // reply is X's answer as the application sees it.
-func reply(a xapi.Action, res *http.Response) (ports.Reply, error) {
+func reply(ctx context.Context, a xapi.Action, res *http.Response) (ports.Reply, error) {
 	if res.StatusCode < http.StatusOK || !a.Binary && isPage(res.Header.Get("Content-Type")) {
 		_ = res.Body.Close()
 		return ports.Reply{}, fault.New(fault.Upstream,
@@ -37,14 +40,45 @@ func reply(a xapi.Action, res *http.Response) (ports.Reply, error) {
 	if !printable(transaction) {
 		transaction = ""
 	}
-	return ports.Reply{
+	return whole(ctx, a, ports.Reply{
 		Status:      res.StatusCode,
 		Header:      shown(res.Header),
 		Length:      res.ContentLength,
 		Body:        res.Body,
 		Windows:     windows(res.Header, time.Now()),
 		Transaction: clip(transaction, 100),
-	}, nil
+	})
+}
+
+// mostWhole is how many bytes of a reply are kept at once. X's pages are smaller.
+const mostWhole = 4 << 20
+
+// whole reads a reply to its end, unless it is a file, has no end, or is too
+// long. One that breaks off is known by its status only.
+func whole(ctx context.Context, a xapi.Action, r ports.Reply) (ports.Reply, error) {
+	if a.Stream || a.Binary || r.Length > mostWhole {
+		return r, nil
+	}
+	b, err := io.ReadAll(io.LimitReader(r.Body, mostWhole+1))
+	switch {
+	case err != nil:
+		_ = r.Body.Close()
+		return ports.Reply{Status: r.Status, Windows: r.Windows, Transaction: r.Transaction},
+			fault.New(fault.Upstream, "X's answer (status %d) broke off; whether it did what was asked is not known", r.Status).
+				Named("x-broken-answer").Because(reason(ctx, err))
+	case len(b) > mostWhole:
+		r.Body = &resumed{io.MultiReader(bytes.NewReader(b), r.Body), r.Body}
+		return r, nil
+	}
+	_ = r.Body.Close()
+	r.Whole, r.Length, r.Body = b, int64(len(b)), io.NopCloser(bytes.NewReader(b))
+	return r, nil
+}
+
+// resumed is a body of which some was read already.
+type resumed struct {
+	io.Reader
+	io.Closer
 }
 
 func isPage(contentType string) bool {

@@ -55,6 +55,7 @@ type Caller struct {
 	Grant   oauth.GrantID   // empty where a server named none
 	Scopes  oauth.Scopes    // narrower than the grant's; empty for a server: no narrowing
 	AppOnly bool            // may perform actions with the X App's own bearer
+	Batch   bool            // nobody waits for its calls
 	Grants  []oauth.GrantID // those it may act for; empty: any of the application's
 	Actions []string        // narrower than the application's; empty: no narrowing
 	Session session.ID      // empty for a server
@@ -128,7 +129,7 @@ func (g *Gate) server(ctx context.Context, c Credentials) (Caller, error) {
 			"GET /v1/grants without the header lists those it is for").Named("bound-key")
 	}
 	return Caller{
-		App: app, Grant: grant, Grants: key.Grants, Actions: key.Actions, AppOnly: key.AppOnly, Actor: string(key.ID),
+		App: app, Grant: grant, Grants: key.Grants, Actions: key.Actions, AppOnly: key.AppOnly, Batch: key.Batch, Actor: string(key.ID),
 	}, nil
 }
 

@@ -16,6 +16,7 @@ import (
 	"perch/app/actions"
 	"perch/app/clock"
 	"perch/app/grants"
+	"perch/app/quotas"
 	"perch/app/xapps"
 	"perch/domain/audit"
 	"perch/domain/client"
@@ -78,7 +79,9 @@ func newHouse(t *testing.T, limit quota.Limit) *house {
 		Journal: memory.NewJournal(), Breaker: xhttp.NewBreakers(time.Second, h), Clock: clock.New(store, time.Now),
 		Sessions: store.Sessions(), Observer: h, Callback: "http://127.0.0.1/oauth/callback",
 	})
-	h.Service = actions.New(h.grants, h, xs, store.Quota(), limit, gateway, h)
+	h.Service = actions.New(actions.Parts{
+		Grants: h.grants, Consents: h, XApps: xs, X: gateway, Observer: h, Tolls: actions.Tolls(quotas.New(store.Quota(), limit)),
+	})
 	h.grant = h.connect(oauth.Everything)
 	return h
 }

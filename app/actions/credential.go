@@ -35,7 +35,7 @@ func (s *Service) credential(ctx context.Context, r Request) (credential, error)
 }
 
 func (s *Service) byUser(ctx context.Context, r Request) (credential, error) {
-	g, err := s.grants.Warm(ctx, r.App.ID, r.Grant)
+	g, err := s.Grants.Warm(ctx, r.App.ID, r.Grant)
 	if err != nil {
 		return credential{}, err
 	}
@@ -51,13 +51,13 @@ func (s *Service) byUser(ctx context.Context, r Request) (credential, error) {
 	}
 	return credential{
 		grant: g,
-		token: func(ctx context.Context) (secret.Text, error) { return s.grants.Access(ctx, g) },
+		token: func(ctx context.Context) (secret.Text, error) { return s.Grants.Access(ctx, g) },
 		distrust: func(ctx context.Context) (secret.Text, error) {
-			doubted, err := s.grants.Distrust(ctx, g)
+			doubted, err := s.Grants.Distrust(ctx, g)
 			if err != nil {
 				return secret.Text{}, err
 			}
-			return s.grants.Access(ctx, doubted)
+			return s.Grants.Access(ctx, doubted)
 		},
 	}, nil
 }
@@ -65,7 +65,7 @@ func (s *Service) byUser(ctx context.Context, r Request) (credential, error) {
 // insufficient says which scopes are missing, and how to ask the user for exactly
 // those (RFC 6750 section 3.1).
 func (s *Service) insufficient(ctx context.Context, r Request, missing oauth.Scopes) error {
-	url, err := s.consents.StepUp(ctx, r.App, oauth.Extension{
+	url, err := s.Consents.StepUp(ctx, r.App, oauth.Extension{
 		Grant: r.Grant, Session: string(r.Session), Scopes: missing,
 	})
 	if err != nil {
@@ -83,11 +83,11 @@ func (s *Service) insufficient(ctx context.Context, r Request, missing oauth.Sco
 
 func (s *Service) byApp(r Request) credential {
 	token := func(ctx context.Context) (secret.Text, error) {
-		x, err := s.xapps.Get(ctx, r.App.XApp)
+		x, err := s.XApps.Get(ctx, r.App.XApp)
 		if err != nil {
 			return secret.Text{}, err
 		}
-		return s.x.AppToken(ctx, x)
+		return s.X.AppToken(ctx, x)
 	}
 	return credential{token: token}
 }

@@ -6,72 +6,46 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
+	"slices"
 	"time"
 
 	"perch/domain/audit"
 	"perch/domain/client"
 	"perch/domain/fault"
 	"perch/domain/oauth"
-	"perch/domain/quota"
-	"perch/domain/secret"
 	"perch/domain/session"
 	"perch/domain/xapi"
-	"perch/domain/xapp"
 	"perch/ports"
 )
 
-// grants gives access tokens.
-type grants interface {
-	Warm(ctx context.Context, app client.AppID, id oauth.GrantID) (oauth.Grant, error)
-	Access(ctx context.Context, g oauth.Grant) (secret.Text, error)
-	Distrust(ctx context.Context, g oauth.Grant) (oauth.Grant, error)
-}
-
-// xapps opens X Apps.
-type xapps interface {
-	Get(ctx context.Context, id xapp.ID) (ports.XApp, error)
-}
-
-// consents asks users for more than they have allowed.
-type consents interface {
-	StepUp(ctx context.Context, app client.App, e oauth.Extension) (url string, err error)
-}
-
 // Service performs actions.
-type Service struct {
-	grants   grants
-	consents consents
-	xapps    xapps
-	quotas   ports.QuotaStore
-	limit    quota.Limit
-	x        ports.TwitterGateway
-	observer ports.Observer
-}
+type Service struct{ Parts }
 
-// New returns the service. Each client application may perform limit.Max
-// actions in each limit.Window; zero means no limit.
-func New(
-	g grants, c consents, xs xapps, q ports.QuotaStore, limit quota.Limit, x ports.TwitterGateway, o ports.Observer,
-) *Service {
-	return &Service{g, c, xs, q, limit, x, o}
-}
+// New returns the service.
+func New(p Parts) *Service { return &Service{p} }
 
 // A Request is one action a caller wants performed.
 type Request struct {
 	ID      string // of the request
 	Actor   string
+	Address netip.Addr // of the client
 	App     client.App
 	Grant   oauth.GrantID // empty: none named
 	Scopes  oauth.Scopes  // narrower than the grant's; empty: no narrowing
 	Session session.ID    // of the caller; empty for a server
 	AppOnly bool          // may use the X App's own bearer
 	Actions []string      // narrower than the application's; empty: no narrowing
+	Batch   bool          // nobody waits for the answer
+	Key     string        // the Idempotency-Key; empty: none
+	Fresh   string        // the request's Cache-Control
 	Call    ports.Call    // without X App and token, which are set here
 }
 
 // Do performs one action and returns X's answer, whatever it says. An error
 // means that X gave none, or was not asked. Its steps are the story of a
-// request: permit, admit, authenticate, send, write down.
+// request: permit, authenticate, once, from memory, or: pay, send, settle. The
+// outcome is written down.
 func (s *Service) Do(ctx context.Context, r Request) (reply ports.Reply, err error) {
 	began := time.Now()
 	event := audit.Event{
@@ -81,35 +55,92 @@ func (s *Service) Do(ctx context.Context, r Request) (reply ports.Reply, err err
 	defer func() {
 		event.Status, event.Transaction = reply.Status, reply.Transaction
 		event.Outcome, event.Err, event.Duration = outcome(reply, err), err, time.Since(began)
-		s.observer.Observe(context.WithoutCancel(ctx), event)
+		s.Observer.Observe(context.WithoutCancel(ctx), event)
 	}()
 
 	if err := permit(r); err != nil {
 		return reply, err
 	}
-	call := r.Call
-	call.XApp = r.App.XApp
-	body, err := hold(&call) // first: it may take a while, and what is looked at now must still be so
-	if err != nil {
+	j := job{call: r.Call}
+	j.call.XApp = r.App.XApp
+	if err := j.hold(); err != nil { // first: it may take a while, and what is looked at now must still be so
 		return reply, err
 	}
-	as, err := s.credential(ctx, r)
-	if err != nil {
+	if j.as, err = s.credential(ctx, r); err != nil {
 		return reply, err
 	}
-	event.User = as.grant.User.ID
-	if err := s.admit(ctx, r.App); err != nil {
-		return reply, err
+	event.User = j.as.grant.User.ID
+	j.who = ports.Caller{
+		Actor: r.Actor, Address: r.Address, App: r.App, Grant: j.as.grant.ID, User: j.as.grant.User.ID, Batch: r.Batch,
 	}
-	if call.Token, err = as.token(ctx); err != nil {
-		return reply, err
+	if r.Key != "" && s.Replays != nil && r.Call.Action.Method != "GET" {
+		return s.Replays.Once(ctx, j.who, r.Key, j.call, j.kept, func(
+			ctx context.Context, sent func(context.Context) error,
+		) (ports.Reply, error) {
+			return s.perform(ctx, j, sent)
+		})
 	}
-	reply, err = s.x.Do(ctx, call)
-	if err != nil || reply.Status != 401 || as.distrust == nil {
-		return reply, err
+	ask := func(ctx context.Context) (ports.Reply, error) { return s.perform(ctx, j, atOnce) }
+	if s.Cache != nil && r.Call.Action.Method == "GET" {
+		return s.Cache.Through(ctx, j.who, j.call, r.Fresh, ask)
 	}
-	return s.again(ctx, call, as, body, reply)
+	return ask(ctx)
 }
+
+// atOnce is told of calls that nobody needs to know of before.
+func atOnce(context.Context) error { return nil }
+
+// A job is a call that is permitted, and on whose account.
+type job struct {
+	call ports.Call
+	who  ports.Caller
+	as   credential
+	body func() io.Reader // the call's body anew; nil where it streams
+	kept []byte           // the body; nil where it streams or there is none
+}
+
+// perform pays the tolls, asks X, and settles.
+func (s *Service) perform(ctx context.Context, j job, sent func(context.Context) error) (reply ports.Reply, err error) {
+	settled := make([]ports.Settle, 0, len(s.Tolls))
+	defer func() {
+		ctx := context.WithoutCancel(ctx)
+		for _, settle := range slices.Backward(settled) {
+			settle(ctx, &reply, err)
+		}
+	}()
+	for _, t := range s.Tolls {
+		settle, err := t.Enter(ctx, j.who, j.call)
+		if err != nil {
+			return reply, unsent(err)
+		}
+		settled = append(settled, settle)
+	}
+	if j.call.Token, err = j.as.token(ctx); err != nil {
+		return reply, unsent(err)
+	}
+	if err := sent(ctx); err != nil {
+		return reply, unsent(err)
+	}
+	reply, err = s.X.Do(ctx, j.call)
+	if err != nil || reply.Status != 401 || j.as.distrust == nil {
+		return reply, err
+	}
+	return s.again(ctx, j, reply)
+}
+
+// unsent marks an error before which X was not asked.
+func unsent(err error) error {
+	if errors.Is(err, ports.ErrUnsent) {
+		return err
+	}
+	return &unasked{err}
+}
+
+// unasked says of an error that X was not asked, and nothing else.
+type unasked struct{ error }
+
+// Unwrap gives the error, and that nothing was sent.
+func (u *unasked) Unwrap() []error { return []error{u.error, ports.ErrUnsent} }
 
 // permit refuses what the client application may not do, or what its key leaves
 // out of that.
@@ -129,21 +160,19 @@ func permit(r Request) error {
 // again repeats a call that X refused as unauthenticated, which means that it
 // did not perform it, with another token. A body that has been streamed away
 // cannot be repeated; the client is asked to.
-func (s *Service) again(
-	ctx context.Context, call ports.Call, as credential, body func() io.Reader, refused ports.Reply,
-) (ports.Reply, error) {
+func (s *Service) again(ctx context.Context, j job, refused ports.Reply) (ports.Reply, error) {
 	_ = refused.Body.Close()
-	token, err := as.distrust(ctx)
+	known := ports.Reply{Status: refused.Status, Transaction: refused.Transaction, Windows: refused.Windows}
+	token, err := j.as.distrust(ctx)
 	if err != nil {
-		return ports.Reply{Status: refused.Status, Transaction: refused.Transaction}, err
+		return known, err
 	}
-	if body == nil {
-		return ports.Reply{Status: refused.Status, Transaction: refused.Transaction},
-			fault.New(fault.Unavailable, "X wanted a newer access token, which is there now; send the request again").
-				Named("send-again").After(time.Second)
+	if j.body == nil {
+		return known, fault.New(fault.Unavailable, "X wanted a newer access token, which is there now; send the request again").
+			Named("send-again").After(time.Second)
 	}
-	call.Body, call.Token = body(), token
-	reply, err := s.x.Do(ctx, call)
+	j.call.Body, j.call.Token = j.body(), token
+	reply, err := s.X.Do(ctx, j.call)
 	if err == nil && reply.Status == 401 {
 		_ = reply.Body.Close()
 		return reply, fault.New(fault.Upstream, "X refuses even a fresh access token; X may be having trouble. "+
@@ -154,38 +183,27 @@ func (s *Service) again(
 }
 
 // hold keeps a body that is small by its shape, so that it is whole before X
-// sees any of it and can be sent twice. It returns how to have it again, or nil
-// where it is streamed.
-func hold(call *ports.Call) (body func() io.Reader, err error) {
+// sees any of it and can be sent twice. Others stream.
+func (j *job) hold() error {
+	nothing := func() io.Reader { return nil }
 	switch {
-	case call.Body == nil:
-		return func() io.Reader { return nil }, nil
-	case call.Action.Body == xapi.Upload:
-		return nil, nil
-	}
-	b, err := io.ReadAll(call.Body)
-	if err != nil {
-		return nil, err
-	}
-	if len(b) == 0 || call.Action.Body == xapi.NoBody && call.Action.Method != "POST" {
-		call.Body, call.Length = nil, 0 // some clients send {} where X wants nothing
-		return func() io.Reader { return nil }, nil
-	}
-	body = func() io.Reader { return bytes.NewReader(b) }
-	call.Body, call.Length = body(), int64(len(b))
-	return body, nil
-}
-
-func (s *Service) admit(ctx context.Context, app client.App) error {
-	if s.limit.Max == 0 {
+	case j.call.Body == nil:
+		j.body = nothing
+		return nil
+	case j.call.Action.Body == xapi.Upload:
 		return nil
 	}
-	d, err := s.quotas.Take(ctx, "app:"+string(app.ID), s.limit)
-	if err != nil || d.Allowed {
+	b, err := io.ReadAll(j.call.Body)
+	if err != nil {
 		return err
 	}
-	return fault.New(fault.Limited, "this client application has used its %d calls of this window; "+
-		"this is Perch's limit, not X's", d.Limit).Named("client-rate-limit").After(time.Until(d.Reset))
+	if len(b) == 0 || j.call.Action.Body == xapi.NoBody && j.call.Action.Method != "POST" {
+		j.call.Body, j.call.Length, j.body = nil, 0, nothing // some clients send {} where X wants nothing
+		return nil
+	}
+	j.kept, j.body = b, func() io.Reader { return bytes.NewReader(b) }
+	j.call.Body, j.call.Length = j.body(), int64(len(b))
+	return nil
 }
 
 func outcome(reply ports.Reply, err error) audit.Outcome {

@@ -36,6 +36,7 @@ type Key struct {
 	Actions   []string        // what it may do, in the words of xapi.Covers; empty: all that the application may
 	Addresses []netip.Prefix  // where it may be used from; empty: anywhere
 	AppOnly   bool            // may perform actions with the X App's own bearer
+	Batch     bool            // nobody waits for its calls: those of other keys go first
 	Created   time.Time
 	Expires   time.Time // zero: never
 	Revoked   time.Time // zero: not
@@ -112,7 +113,7 @@ func (k Key) Until(at time.Time) Key {
 func (k Key) Next(now time.Time) Key {
 	next := Key{
 		App: k.App, Kind: k.Kind, Name: k.Name, Grants: slices.Clone(k.Grants), Actions: slices.Clone(k.Actions),
-		Addresses: slices.Clone(k.Addresses), AppOnly: k.AppOnly,
+		Addresses: slices.Clone(k.Addresses), AppOnly: k.AppOnly, Batch: k.Batch,
 	}
 	if !k.Expires.IsZero() {
 		next.Expires = now.Add(k.Expires.Sub(k.Created))

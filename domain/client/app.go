@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"perch/domain/fault"
+	"perch/domain/money"
 	"perch/domain/xapi"
 	"perch/domain/xapp"
 )
@@ -31,12 +32,15 @@ type App struct {
 	Name         string
 	XApp         xapp.ID
 	Status       Status
-	Origins      []Origin // of browsers; exact
-	RedirectURIs []string // exact
-	Actions      []string // what it may do, in the words of xapi.Covers
-	Scopes       []string // what it may ask of users at most
-	Cookies      bool     // its pages hold their session in a cookie instead of tokens
-	DPoP         bool     // its access tokens must be bound to a key (RFC 9449)
+	Origins      []Origin     // of browsers; exact
+	RedirectURIs []string     // exact
+	Actions      []string     // what it may do, in the words of xapi.Covers
+	Scopes       []string     // what it may ask of users at most
+	Cookies      bool         // its pages hold their session in a cookie instead of tokens
+	DPoP         bool         // its access tokens must be bound to a key (RFC 9449)
+	Limits       []string     // its own limits, in the words of quota.ParseRule; they go before the house's
+	Budget       money.Budget // for all its calls together
+	GrantBudget  money.Budget // for the calls of each of its grants
 	Created      time.Time
 	Version      int64 // set by the store
 }

@@ -71,6 +71,7 @@ type Error struct {
 	Say   string            // what happened and what to do; empty for Internal
 	Wait  time.Duration     // after which it is worth trying again; zero: unknown
 	Extra map[string]string // further members of the problem document
+	Head  map[string]string // headers of the answer
 	cause error
 }
 
@@ -95,6 +96,16 @@ func (e Error) With(name, value string) *Error {
 		e.Extra = map[string]string{}
 	}
 	e.Extra[name] = value
+	return &e
+}
+
+// Heading returns the failure with one more header for its answer.
+func (e Error) Heading(name, value string) *Error {
+	e.Head = maps.Clone(e.Head)
+	if e.Head == nil {
+		e.Head = map[string]string{}
+	}
+	e.Head[name] = value
 	return &e
 }
 

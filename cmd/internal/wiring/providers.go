@@ -18,6 +18,7 @@ import (
 	"perch/app/grants"
 	"perch/app/health"
 	"perch/app/operators"
+	"perch/app/quotas"
 	"perch/app/sessions"
 	"perch/app/uses"
 	"perch/app/xapps"
@@ -99,7 +100,10 @@ func newActions(
 	cfg config.Config,
 ) *actions.Service {
 	xs = xs.Through(s.Warm.Registry.XApps())
-	return actions.New(g, ss, xs, s.Quota, quota.Limit{Max: cfg.ClientLimit, Window: time.Minute}, x, o)
+	limits := quotas.New(s.Quota, quota.Limit{Max: cfg.ClientLimit, Window: time.Minute})
+	return actions.New(actions.Parts{
+		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits),
+	})
 }
 
 func newGate(s Stores, c *clients.Service, ss *sessions.Service) *access.Gate {

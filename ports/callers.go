@@ -1,0 +1,24 @@
+package ports
+
+import (
+	"context"
+	"net/netip"
+
+	"perch/domain/client"
+	"perch/domain/oauth"
+	"perch/domain/user"
+)
+
+// A Caller is on whose account a call is made.
+type Caller struct {
+	Actor   string     // key or session
+	Address netip.Addr // of the client; invalid where there is none
+	App     client.App
+	Grant   oauth.GrantID // empty: the X App acts itself, or nobody
+	User    user.ID       // whose grant it is
+	Batch   bool          // nobody waits for the answer: others go first
+}
+
+// Settle is told once how a call ended: with X's answer, or with the error that
+// is there in its place.
+type Settle func(ctx context.Context, r *Reply, err error)
