@@ -1,0 +1,93 @@
+package actions_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"perch/adapters/xhttp/xsim"
+	"perch/app/actions"
+	"perch/domain/fault"
+	"perch/domain/quota"
+	"perch/ports"
+)
+
+// A booth is a toll that writes down who passes, and how they come back.
+type booth struct {
+	name   string
+	log    *[]string
+	closed bool
+}
+
+func (b booth) Enter(_ context.Context, who ports.Caller, call ports.Call) (ports.Settle, error) {
+	if b.closed {
+		return nil, fault.New(fault.Limited, "no").Named("closed-" + b.name)
+	}
+	*b.log = append(*b.log, fmt.Sprintf("%s: in, %s for %s", b.name, call.Action.ID, who.User))
+	return func(_ context.Context, r *ports.Reply, err error) {
+		*b.log = append(*b.log, fmt.Sprintf("%s: out, %d, unasked %v", b.name, r.Status, errors.Is(err, ports.ErrUnsent)))
+		if r.Header == nil {
+			r.Header = map[string][]string{}
+		}
+		r.Header["Booth"] = append(r.Header["Booth"], b.name)
+	}, nil
+}
+
+func TestTollsAreSettledInTheOrderThatUndoesThem(t *testing.T) {
+	h := newHouse(t, quota.Limit{})
+	for name, v := range map[string]struct {
+		secondClosed bool
+		mischief     string
+		slug         string
+		want         []string
+	}{
+		"X answers": {want: []string{
+			"limits: in, getUsersMe for U", "money: in, getUsersMe for U", "money: out, 200, unasked false", "limits: out, 200, unasked false",
+		}},
+		"the second toll refuses": {secondClosed: true, slug: "closed-money", want: []string{
+			"limits: in, getUsersMe for U", "limits: out, 0, unasked true",
+		}},
+		"X does not answer": {mischief: "refused", slug: "x-no-answer", want: []string{
+			"limits: in, getUsersMe for U", "money: in, getUsersMe for U", "money: out, 0, unasked false", "limits: out, 0, unasked false",
+		}},
+	} {
+		var log []string
+		h.Tolls = actions.Tolls(booth{"limits", &log, false}, booth{"money", &log, v.secondClosed})
+		if v.mischief != "" {
+			h.x.Mischief(xsim.Mischief{Match: "getUsersMe", Kind: v.mischief})
+		}
+		reply, err := h.Do(t.Context(), h.request("getUsersMe", ""))
+		h.x.ClearMischief()
+		if fault.SlugOf(err) != v.slug {
+			t.Errorf("%s: %v", name, err)
+		}
+		for i := range v.want {
+			v.want[i] = strings.ReplaceAll(v.want[i], "for U", "for "+string(h.grant.User.ID))
+		}
+		if diff := cmp.Diff(v.want, log); diff != "" {
+			t.Errorf("%s:\n%s", name, diff)
+		}
+		if err == nil {
+			if diff := cmp.Diff([]string{"money", "limits"}, reply.Header["Booth"]); diff != "" {
+				t.Errorf("%s: what tolls say of an answer:\n%s", name, diff)
+			}
+		}
+	}
+}
+
+func TestTheTokenIsFetchedAfterTheTolls(t *testing.T) {
+	h := newHouse(t, quota.Limit{})
+	var log []string
+	h.Tolls = actions.Tolls(booth{"limits", &log, true})
+	before := len(h.x.Ledger())
+	if _, err := h.Do(t.Context(), h.request("getUsersMe", "")); fault.SlugOf(err) != "closed-limits" || !errors.Is(err, ports.ErrUnsent) {
+		t.Errorf("a refused call: %v", err)
+	}
+	if n := len(h.x.Ledger()); n != before {
+		t.Errorf("X was asked %d times", n-before)
+	}
+}
