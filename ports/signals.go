@@ -26,10 +26,19 @@ type Clock interface {
 	Now(ctx context.Context) (time.Time, error)
 }
 
-// QuotaStore counts calls against our own limits.
+// QuotaStore counts calls: against our own limits by the store's clock, and along
+// with X in its windows by the clock that all callers have in common.
 type QuotaStore interface {
-	// Take spends one call of key's limit if any is left. A refusal is a
-	// decision, not an error. Limits with different windows or maxima count
-	// apart even under one key.
-	Take(ctx context.Context, key string, limit quota.Limit) (quota.Decision, error)
+	// Spend charges all buckets, or none if one cannot give the least that will
+	// do. A refusal is a verdict, not an error, and changes nothing. at is what
+	// X's windows are judged by. No bucket may be charged twice in one call:
+	// fault.Invalid. No error but fault.Unavailable leaves it open whether
+	// something was spent.
+	Spend(ctx context.Context, at time.Time, charges []quota.Charge) (quota.Verdict, error)
+	// Refund gives back what windows gave that have not ended or been replaced
+	// meanwhile. A bucket never holds more than its maximum.
+	Refund(ctx context.Context, returns []quota.Return) error
+	// Note corrects X's buckets, each once, by what X said. What comes late
+	// changes nothing, nor does what cannot be true.
+	Note(ctx context.Context, at time.Time, notes []quota.Note) error
 }

@@ -34,9 +34,17 @@ type lab struct {
 // plenty is a quota that is never used up.
 type plenty struct{}
 
-func (plenty) Take(_ context.Context, _ string, l quota.Limit) (quota.Decision, error) {
-	return quota.Decision{Allowed: true, Limit: l.Max, Remaining: l.Max}, nil
+func (plenty) Spend(_ context.Context, _ time.Time, charges []quota.Charge) (quota.Verdict, error) {
+	grips := make([]quota.Grip, len(charges))
+	for i, c := range charges {
+		grips[i] = quota.Grip{Given: c.Cost, Decision: quota.Decision{Allowed: true, Limit: c.Max, Remaining: c.Max}}
+	}
+	return quota.Verdict{Allowed: true, Grips: grips}, nil
 }
+
+func (plenty) Refund(context.Context, []quota.Return) error { return nil }
+
+func (plenty) Note(context.Context, time.Time, []quota.Note) error { return nil }
 
 // A recorder is an X that answers everything alike and remembers what it was sent.
 type recorder struct {

@@ -21,51 +21,100 @@ import (
 const maxLimits = 1000
 
 // Quota is a ports.QuotaStore over go-limiter, with one of its stores for each
-// limit.
+// limit of ours, and a map for X's windows. It does one thing at a time: that is
+// what makes several charges one.
 type Quota struct {
 	mu     sync.Mutex
 	limits map[quota.Limit]*counter
+	theirs map[string]quota.Bucket
+	swept  time.Time // when theirs was last
 	closed bool
 }
 
 var _ ports.QuotaStore = (*Quota)(nil)
 
 type counter struct {
-	mu    sync.Mutex // go-limiter reads its clock before it locks: a take could be counted in the window after its own
 	store limiter.Store
-	users int       // takes that are under way
-	used  time.Time // when one last ended
+	used  time.Time
 }
 
 // NewQuota returns a store that has counted nothing.
-func NewQuota() *Quota { return &Quota{limits: map[quota.Limit]*counter{}} }
-
-func (q *Quota) Take(ctx context.Context, key string, limit quota.Limit) (quota.Decision, error) {
-	if err := ended(ctx); err != nil {
-		return quota.Decision{}, err
-	}
-	if limit.Max < 1 || limit.Window <= 0 {
-		// go-limiter would put its own defaults in their place.
-		_, d := limit.Decide(quota.Bucket{}, moment(time.Now()))
-		return d, nil
-	}
-	c, err := q.borrow(limit)
-	if err != nil {
-		return quota.Decision{}, err
-	}
-	defer q.giveBack(c)
-	c.mu.Lock()
-	_, remaining, reset, ok, err := c.store.Take(ctx, key)
-	c.mu.Unlock()
-	if err != nil {
-		return quota.Decision{}, unavailable(err)
-	}
-	// Rounded up: a window must not seem to end before it does.
-	end := time.Unix(0, whole(reset)).Add(time.Microsecond - 1)
-	return quota.Decision{Allowed: ok, Limit: limit.Max, Remaining: whole(remaining), Reset: moment(end)}, nil
+func NewQuota() *Quota {
+	return &Quota{limits: map[quota.Limit]*counter{}, theirs: map[string]quota.Bucket{}}
 }
 
-// Close ends all counting. Take fails afterwards.
+func (q *Quota) Spend(ctx context.Context, at time.Time, charges []quota.Charge) (quota.Verdict, error) {
+	charges, err := quota.Complete(charges)
+	if err != nil {
+		return quota.Verdict{}, err
+	}
+	if err := q.enter(ctx); err != nil {
+		return quota.Verdict{}, err
+	}
+	defer q.mu.Unlock()
+	buckets, now := make([]quota.Bucket, len(charges)), make([]time.Time, len(charges))
+	for i, c := range charges {
+		if now[i] = at; c.Theirs {
+			buckets[i] = q.theirs[c.Key]
+			continue
+		}
+		now[i] = time.Now()
+		if buckets[i], err = q.look(ctx, c); err != nil {
+			return quota.Verdict{}, err
+		}
+	}
+	after, v := quota.Spend(charges, buckets, now)
+	for i, c := range charges {
+		g := &v.Grips[i]
+		g.Reset = moment(g.Reset)
+		if v.Allowed && c.Theirs {
+			after[i].Reset = g.Reset
+			q.theirs[c.Key] = after[i]
+		} else if v.Allowed {
+			err = errors.Join(err, q.add(ctx, c, -g.Given))
+		}
+	}
+	q.sweep(at)
+	return v, err
+}
+
+func (q *Quota) Refund(ctx context.Context, returns []quota.Return) error {
+	if err := q.enter(ctx); err != nil {
+		return err
+	}
+	defer q.mu.Unlock()
+	for _, r := range returns {
+		if r.Charge.Theirs {
+			if b, ok := q.theirs[r.Charge.Key]; ok {
+				q.theirs[r.Charge.Key] = b.Returned(r)
+			}
+			continue
+		}
+		b, err := q.look(ctx, r.Charge)
+		if err != nil {
+			return err
+		}
+		if err := q.add(ctx, r.Charge, b.Used-b.Returned(r).Used); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *Quota) Note(ctx context.Context, at time.Time, notes []quota.Note) error {
+	if err := q.enter(ctx); err != nil {
+		return err
+	}
+	defer q.mu.Unlock()
+	for _, n := range quota.Believable(notes, at) {
+		n.Reset = moment(n.Reset)
+		q.theirs[n.Key] = q.theirs[n.Key].Noted(n, at)
+	}
+	q.sweep(at)
+	return nil
+}
+
+// Close ends all counting. What is asked afterwards fails.
 func (q *Quota) Close() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -75,19 +124,62 @@ func (q *Quota) Close() error {
 		errs = append(errs, c.store.Close(context.Background()))
 	}
 	clear(q.limits)
+	clear(q.theirs)
 	return errors.Join(errs...)
 }
 
-func (q *Quota) borrow(limit quota.Limit) (*counter, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed {
-		return nil, unavailable(errClosed)
+// enter locks the store unless nothing can be done in it.
+func (q *Quota) enter(ctx context.Context) error {
+	if err := ended(ctx); err != nil {
+		return err
 	}
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return unavailable(errClosed)
+	}
+	return nil
+}
+
+// look returns the bucket of ours. go-limiter says when a window ends only to
+// whoever takes, so that is done and undone.
+func (q *Quota) look(ctx context.Context, c quota.Charge) (quota.Bucket, error) {
+	if c.Max < 1 || c.Window <= 0 {
+		return quota.Bucket{}, nil // go-limiter would put its own defaults in their place
+	}
+	n, err := q.counter(quota.Limit{Max: c.Max, Window: c.Window})
+	if err != nil {
+		return quota.Bucket{}, err
+	}
+	tokens, remaining, reset, ok, err := n.store.Take(ctx, c.Key)
+	if err != nil {
+		return quota.Bucket{}, unavailable(err)
+	}
+	if ok {
+		remaining++
+		err = n.store.Burst(ctx, c.Key, 1)
+	}
+	// Rounded up: a window must not seem to end before it does.
+	end := moment(time.Unix(0, whole(reset)).Add(time.Microsecond - 1))
+	return quota.Bucket{Used: whole(tokens) - whole(remaining), Reset: end}, err
+}
+
+// add gives the bucket of ours n calls, or takes them if n is negative: tokens
+// are counted modulo 2^64.
+func (q *Quota) add(ctx context.Context, c quota.Charge, n int64) error {
+	store, ok := q.limits[quota.Limit{Max: c.Max, Window: c.Window}]
+	if !ok || n == 0 {
+		return nil
+	}
+	return store.store.Burst(ctx, c.Key, uint64(n)) // #nosec G115 -- see above
+}
+
+func (q *Quota) counter(limit quota.Limit) (*counter, error) {
+	now := time.Now()
 	c, ok := q.limits[limit]
 	if !ok {
 		if len(q.limits) >= maxLimits {
-			q.forget(time.Now())
+			q.forget(now)
 		}
 		if len(q.limits) >= maxLimits {
 			return nil, unavailable(errors.New("more different limits are in use than can be counted"))
@@ -99,26 +191,32 @@ func (q *Quota) borrow(limit quota.Limit) (*counter, error) {
 		c = &counter{store: store}
 		q.limits[limit] = c
 	}
-	c.users++
+	c.used = now
 	return c, nil
-}
-
-func (q *Quota) giveBack(c *counter) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	c.users--
-	c.used = time.Now()
 }
 
 // forget closes the counters whose windows have all ended.
 func (q *Quota) forget(now time.Time) {
 	maps.DeleteFunc(q.limits, func(limit quota.Limit, c *counter) bool {
-		if c.users > 0 || now.Sub(c.used) < limit.Window {
+		if now.Sub(c.used) < limit.Window {
 			return false
 		}
 		_ = c.store.Close(context.Background()) // it only frees memory and cannot fail
 		return true
 	})
+}
+
+// memoryOfX is for how long after a window's end it is remembered what X said
+// its maximum is.
+const memoryOfX = 24 * time.Hour
+
+// sweep forgets X's windows that ended long ago, once in a while.
+func (q *Quota) sweep(at time.Time) {
+	if d := at.Sub(q.swept); d >= 0 && d < time.Minute {
+		return
+	}
+	q.swept = at
+	maps.DeleteFunc(q.theirs, func(_ string, b quota.Bucket) bool { return at.Sub(b.Reset) > memoryOfX })
 }
 
 // policy makes the sweep wait until a window has surely ended: swept earlier,

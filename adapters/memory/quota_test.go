@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"context"
 	"errors"
 	"testing"
 	"time"
@@ -12,7 +11,11 @@ import (
 
 func take(t *testing.T, q *Quota, limit quota.Limit) (quota.Decision, error) {
 	t.Helper()
-	return q.Take(t.Context(), "k", limit)
+	v, err := q.Spend(t.Context(), time.Now(), []quota.Charge{{Key: "k", Max: limit.Max, Window: limit.Window}})
+	if err != nil {
+		return quota.Decision{}, err
+	}
+	return v.Grips[0].Decision, nil
 }
 
 func TestQuotaBoundsItsLimits(t *testing.T) {
@@ -35,16 +38,13 @@ func TestQuotaForgetsOnlyEndedWindows(t *testing.T) {
 	q := NewQuota()
 	defer closeQuota(t, q)
 	short, long := quota.Limit{Max: 1, Window: time.Minute}, quota.Limit{Max: 1, Window: time.Hour}
-	busy := quota.Limit{Max: 1, Window: time.Second}
-	for _, l := range []quota.Limit{short, long, busy} {
+	for _, l := range []quota.Limit{short, long} {
 		if _, err := take(t, q, l); err != nil {
 			t.Fatal(err)
 		}
 	}
-	q.limits[busy].users++
 	q.forget(time.Now().Add(2 * time.Minute))
-	q.limits[busy].users--
-	for limit, want := range map[quota.Limit]bool{short: false, long: true, busy: true} {
+	for limit, want := range map[quota.Limit]bool{short: false, long: true} {
 		if _, got := q.limits[limit]; got != want {
 			t.Errorf("after two minutes %+v is kept: got %v, want %v", limit, got, want)
 		}
@@ -68,8 +68,31 @@ func TestClosedQuotaRefuses(t *testing.T) {
 	}
 	closeQuota(t, q)
 	closeQuota(t, q)
-	if _, err := q.Take(context.Background(), "k", limit); !errors.Is(err, fault.Unavailable) {
-		t.Errorf("Take after Close: got error %v, want unavailable", err)
+	if _, err := take(t, q, limit); !errors.Is(err, fault.Unavailable) {
+		t.Errorf("Spend after Close: got error %v, want unavailable", err)
+	}
+}
+
+func TestQuotaForgetsWhatXSaidAfterADay(t *testing.T) {
+	q := NewQuota()
+	defer closeQuota(t, q)
+	at := time.Now()
+	note := func(key string) {
+		t.Helper()
+		if err := q.Note(t.Context(), at, []quota.Note{{Key: key, Max: 5, Reset: at.Add(time.Minute)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	note("old")
+	at = at.Add(memoryOfX)
+	note("new")
+	if len(q.theirs) != 2 {
+		t.Errorf("a day later %d windows are known, want both", len(q.theirs))
+	}
+	at = at.Add(2 * time.Minute)
+	note("new")
+	if _, kept := q.theirs["old"]; kept || len(q.theirs) != 1 {
+		t.Errorf("later %d windows are known, want the new one", len(q.theirs))
 	}
 }
 

@@ -47,6 +47,7 @@ func TestEveryStatementIsBounded(t *testing.T) {
 
 	ctx, now := context.Background(), time.Now()
 	apps := s.Registry().Apps()
+	charge := quota.Charge{Key: "q", Max: 1, Window: time.Hour}
 	for name, call := range map[string]func() error{
 		"create":    func() error { _, err := apps.Create(ctx, client.App{ID: "a"}); return err },
 		"get":       func() error { _, err := s.Vault().Get(ctx, "none"); return err },
@@ -56,7 +57,9 @@ func TestEveryStatementIsBounded(t *testing.T) {
 		"end":       func() error { _, err := s.Sessions().EndAll(ctx, "g", now); return err },
 		"add":       func() error { return s.SigningKeys().Add(ctx, ports.SigningKey{ID: "k", Retires: now}) },
 		"keys":      func() error { _, err := s.SigningKeys().List(ctx); return err },
-		"count":     func() error { _, err := s.Quota().Take(ctx, "q", quota.Limit{Max: 1, Window: time.Hour}); return err },
+		"spend":     func() error { _, err := s.Quota().Spend(ctx, now, []quota.Charge{charge}); return err },
+		"refund":    func() error { return s.Quota().Refund(ctx, []quota.Return{{Charge: charge, Given: 1, Reset: now}}) },
+		"note":      func() error { return s.Quota().Note(ctx, now, []quota.Note{{Key: "q", Max: 1, Reset: now}}) },
 		"look":      func() error { _, err := s.Changes().Count(ctx); return err },
 		"advance":   func() error { return s.Heads().Advance(ctx, 1, ports.Head{ID: "h", Version: 2}) },
 		"settle":    func() error { return s.Heads().Settle(ctx, "h", 2) },

@@ -41,7 +41,7 @@ func twoProcessesShareOneDatabase(t *testing.T, d database) {
 			case !errors.Is(err, fault.Conflict):
 				t.Error(err)
 			}
-			d, err := s.Quota().Take(t.Context(), "k", quota.Limit{Max: 10, Window: time.Hour})
+			d, err := s.Quota().Spend(t.Context(), time.Now(), []quota.Charge{{Key: "k", Max: 10, Window: time.Hour}})
 			if err != nil {
 				t.Error(err)
 			}
@@ -120,7 +120,7 @@ func whatClientsAreToldOfFailures(t *testing.T, d database) {
 	_, get := s.Vault().Get(t.Context(), canary)
 	_, create := s.Vault().Create(t.Context(), grant(canary))
 	_, list := s.Vault().List(t.Context(), canary, "", 1)
-	_, take := s.Quota().Take(t.Context(), canary, quota.Limit{Max: 1, Window: time.Hour})
+	_, take := s.Quota().Spend(t.Context(), time.Now(), []quota.Charge{{Key: canary, Max: 1, Window: time.Hour}})
 	for name, err := range map[string]error{
 		"Get": get, "Create": create, "List": list, "Take": take, "Ping": s.Ping(t.Context()),
 	} {
@@ -144,7 +144,7 @@ func endedWindowsDoNotPileUp(t *testing.T, d database) {
 	s := d.fresh(t)
 	for i := range 1000 {
 		key := string(rune('a'+i%26)) + strings.Repeat("x", i/26)
-		if _, err := s.Quota().Take(t.Context(), key, quota.Limit{Max: 5, Window: time.Millisecond}); err != nil {
+		if _, err := s.Quota().Spend(t.Context(), time.Now(), []quota.Charge{{Key: key, Max: 5, Window: time.Millisecond}}); err != nil {
 			t.Fatal(err)
 		}
 	}

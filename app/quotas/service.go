@@ -26,10 +26,13 @@ func (s *Service) Enter(ctx context.Context, who ports.Caller, _ ports.Call) (po
 	if s.limit.Max == 0 {
 		return settle, nil
 	}
-	d, err := s.store.Take(ctx, "app:"+string(who.App.ID), s.limit)
-	if err != nil || d.Allowed {
+	v, err := s.store.Spend(ctx, time.Now(), []quota.Charge{
+		{Key: "app:" + string(who.App.ID), Max: s.limit.Max, Window: s.limit.Window},
+	})
+	if err != nil || v.Allowed {
 		return settle, err
 	}
+	d := v.Grips[0]
 	return nil, fault.New(fault.Limited, "this client application has used its %d calls of this window; "+
 		"this is Perch's limit, not X's", d.Limit).Named("client-rate-limit").After(time.Until(d.Reset))
 }

@@ -104,12 +104,12 @@ func (s *Service) admit(ctx context.Context, app client.App, from netip.Addr) er
 }
 
 func (s *Service) count(ctx context.Context, whose string, most int64) error {
-	d, err := s.quotas.Take(ctx, whose, quota.Limit{Max: most, Window: time.Minute})
-	if err != nil || d.Allowed {
+	v, err := s.quotas.Spend(ctx, s.now(), []quota.Charge{{Key: whose, Max: most, Window: time.Minute}})
+	if err != nil || v.Allowed {
 		return err
 	}
 	return fault.New(fault.Limited, "too many sign-ins have begun here; try again in a minute").
-		Named("too-many-sign-ins").After(time.Until(d.Reset))
+		Named("too-many-sign-ins").After(time.Until(v.Grips[0].Reset))
 }
 
 // asking returns the application, and its redirect URI, which it may leave out if

@@ -88,8 +88,9 @@ func (s *Service) key(ctx context.Context, app client.App, r TokenRequest) (stri
 		return "", err
 	}
 	used := "dpop:" + oauth.Digest(secret.Label(p.JKT, p.ID))
-	d, err := s.quotas.Take(ctx, used, quota.Limit{Max: 1, Window: session.ProofTTL + session.NonceWindow})
-	if err == nil && !d.Allowed {
+	once := quota.Charge{Key: used, Max: 1, Window: session.ProofTTL + session.NonceWindow}
+	v, err := s.quotas.Spend(ctx, s.now(), []quota.Charge{once})
+	if err == nil && !v.Allowed {
 		err = errReplayed()
 	}
 	return p.JKT, err

@@ -1,6 +1,10 @@
 package quota
 
-import "time"
+import (
+	"time"
+
+	"perch/domain/fault"
+)
 
 // A Charge asks one bucket for calls.
 type Charge struct {
@@ -17,8 +21,8 @@ type Charge struct {
 
 // A Grip is what a bucket gave.
 type Grip struct {
-	Given int64
-	Decision
+	Given    int64
+	Decision // Allowed: this bucket had what was wanted, whatever the others had
 }
 
 // A Verdict is the answer to several charges together: each bucket gave what was
@@ -42,5 +46,61 @@ type Note struct {
 	Max    int64
 	Used   int64
 	Reset  time.Time
-	Window time.Duration
+	Window time.Duration // how long such windows are; zero if that is not known
 }
+
+// A Bucket is a count within one window. The zero bucket is one that nothing was
+// taken from yet.
+type Bucket struct {
+	Used    int64
+	Reset   time.Time // when the window ends
+	Guessed bool      // of X's window: its end is our guess, X has not said it
+	Told    bool      // of X's window: X has said what the maximum is
+	Max     int64     // what X said
+}
+
+// A Name tells buckets apart.
+type Name struct {
+	Key    string
+	Max    int64         // -1: it is X's
+	Window time.Duration // -1: it is X's
+}
+
+// Name returns the name of the charge's bucket.
+func (c Charge) Name() Name {
+	if c.Theirs {
+		return NameOfTheirs(c.Key)
+	}
+	return Name{c.Key, c.Max, c.Window}
+}
+
+// NameOfTheirs returns the name of one of X's buckets.
+func NameOfTheirs(key string) Name { return Name{key, -1, -1} }
+
+// Complete returns the charges with what was left out, or fault.Invalid: each
+// bucket can be charged once at a time.
+func Complete(charges []Charge) ([]Charge, error) {
+	out := make([]Charge, len(charges))
+	seen := make(map[Name]bool, len(charges))
+	for i, c := range charges {
+		if seen[c.Name()] {
+			return nil, fault.New(fault.Invalid, "the same limit is to be charged twice at once")
+		}
+		seen[c.Name()] = true
+		c.Max = bounded(c.Max)
+		c.Cost = max(c.Cost, 1)
+		if c.Least < 1 || c.Least > c.Cost {
+			c.Least = c.Cost
+		}
+		if c.Share < 1 || c.Share > 100 {
+			c.Share = 100
+		}
+		out[i] = c
+	}
+	return out, nil
+}
+
+// most keeps numbers small enough to be whole in every store, Lua's among them.
+const most = 1 << 50
+
+func bounded(n int64) int64 { return min(max(n, 0), most) }

@@ -18,25 +18,6 @@ type Decision struct {
 	Reset     time.Time // when the window ends
 }
 
-// Bucket is a count within one window.
-type Bucket struct {
-	Used  int64
-	Reset time.Time
-}
-
-// Decide spends one call from the bucket. An empty or ended bucket starts a
-// window at now.
-func (l Limit) Decide(b Bucket, now time.Time) (Bucket, Decision) {
-	if !now.Before(b.Reset) {
-		b = Bucket{Reset: now.Add(l.Window)}
-	}
-	if b.Used >= l.Max {
-		return b, Decision{Limit: l.Max, Reset: b.Reset}
-	}
-	b.Used++
-	return b, Decision{Allowed: true, Limit: l.Max, Remaining: l.Max - b.Used, Reset: b.Reset}
-}
-
 // Span names one of X's windows by the header family that reports it.
 type Span string
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"perch/domain/fault"
 	"perch/domain/quota"
 	"perch/ports"
 )
@@ -15,8 +16,13 @@ import (
 // minute.
 func QuotaStore(t *testing.T, open func(*testing.T) ports.QuotaStore) {
 	run(t, open, []check[ports.QuotaStore]{
-		{"every decision within a window is the domain's", quotaOracle},
+		{"every verdict is the domain's", quotaOracle},
 		{"fifty racers for ten calls get ten", quotaRace},
+		{"of charges that meet in every order, all are made or none", quotaTogether},
+		{"charges of X's windows are exact under many", quotaTheirs},
+		{"no bucket is charged twice at once", quotaTwice},
+		{"nothing to charge is allowed", quotaEmpty},
+		{"a window that has ended takes nothing back", quotaLate},
 		{"limits with other windows or maxima count apart", quotaApart},
 		{"a limit of nothing allows nothing", quotaNothing},
 		{"when the window has ended, a new one starts", quotaExpiry},
@@ -26,41 +32,150 @@ func QuotaStore(t *testing.T, open func(*testing.T) ports.QuotaStore) {
 	})
 }
 
-// quotaOracle walks random steps over a few keys and limits. All windows are
-// too long to end meanwhile, so the time given to the domain does not matter.
+// quotaOracle walks random steps over a few buckets, a few at a time. All windows
+// of ours are too long to end meanwhile, so the time given to the domain does not
+// matter; X's go by a clock of the walk.
 func quotaOracle(t *testing.T, s ports.QuotaStore) {
+	w := &quotaWalk{
+		s: s, at: time.Now().UTC().Truncate(time.Second), buckets: map[quota.Name]quota.Bucket{},
+		dice: rand.New(rand.NewPCG(20261123, 7)), // #nosec G404 -- the same steps each time
+	}
+	for i := range 600 {
+		w.at = w.at.Add(time.Duration(w.dice.IntN(20_000)) * time.Millisecond)
+		switch {
+		case i%7 == 3:
+			w.note(t)
+		case i%5 == 2:
+			w.refund(t)
+		default:
+			w.spend(t)
+		}
+		if t.Failed() {
+			t.Fatalf("at step %d", i)
+		}
+	}
+}
+
+type quotaWalk struct {
+	s       ports.QuotaStore
+	at      time.Time
+	dice    *rand.Rand
+	buckets map[quota.Name]quota.Bucket
+	given   []quota.Return
+}
+
+func (w *quotaWalk) charge() quota.Charge {
 	limits := []quota.Limit{
 		{Max: 1, Window: time.Hour}, {Max: 7, Window: time.Hour}, {Max: 7, Window: 24 * time.Hour},
 		{Max: 60, Window: 2 * time.Hour}, {Max: 1 << 40, Window: 72 * time.Hour},
 	}
-	keys := []string{"app:a", "app:b", "grant:' OR 1=1", ""}
-	type counted struct {
-		key   string
-		limit quota.Limit
+	keys := []string{"app:a", "app:b", "grant:' OR 1=1 --?", ""}
+	l := limits[w.dice.IntN(len(limits))]
+	c := quota.Charge{Key: keys[w.dice.IntN(len(keys))], Max: l.Max, Window: l.Window}
+	if w.dice.IntN(2) == 0 {
+		c.Theirs, c.Window = true, 15*time.Minute
 	}
-	buckets := map[counted]quota.Bucket{}
-	resets := map[counted]time.Time{}
-	steps := rand.New(rand.NewPCG(20261123, 7)) // #nosec G404 -- the same steps each time
-	for i := range 500 {
-		c := counted{keys[steps.IntN(len(keys))], limits[steps.IntN(len(limits))]}
-		now := time.Now()
-		bucket, want := c.limit.Decide(buckets[c], now)
-		buckets[c] = bucket
-		got, err := s.Take(t.Context(), c.key, c.limit)
-		must(t, got, err)
-		if resets[c].IsZero() {
-			resets[c] = got.Reset
+	if w.dice.IntN(2) == 0 {
+		c.Cost, c.Least = w.dice.Int64N(9), w.dice.Int64N(9)
+	}
+	if w.dice.IntN(3) == 0 {
+		c.Share = w.dice.Int64N(101)
+	}
+	return c
+}
+
+func (w *quotaWalk) spend(t *testing.T) {
+	t.Helper()
+	var charges []quota.Charge
+	var buckets []quota.Bucket
+	var now []time.Time
+	seen := map[quota.Name]bool{}
+	for range 1 + w.dice.IntN(4) {
+		c := w.charge()
+		if seen[c.Name()] {
+			continue
 		}
-		if d := got.Reset.Sub(now.Add(c.limit.Window)); d > time.Minute || d < -2*time.Minute {
-			t.Errorf("step %d: the window ends at %v, want about %v", i, got.Reset, now.Add(c.limit.Window))
-		}
-		want.Reset = resets[c]
-		wantSame(t, "the window's end", got.Reset, got.Reset.UTC().Truncate(time.Microsecond))
-		wantSame(t, numbered("decision ", i), got, want)
-		if t.Failed() {
-			return
+		seen[c.Name()] = true
+		charges, buckets = append(charges, c), append(buckets, w.buckets[c.Name()])
+		if c.Theirs {
+			now = append(now, w.at)
+		} else {
+			now = append(now, time.Now())
 		}
 	}
+	whole, err := quota.Complete(charges)
+	must(t, true, err)
+	after, want := quota.Spend(whole, buckets, now)
+	got, err := w.s.Spend(t.Context(), w.at, charges)
+	must(t, got, err)
+	if len(got.Grips) != len(charges) {
+		t.Fatalf("%d charges had %d grips", len(charges), len(got.Grips))
+	}
+	for i, c := range charges {
+		reset := got.Grips[i].Reset
+		wantSame(t, "the window's end", reset, reset.UTC().Truncate(time.Microsecond))
+		if c.Theirs {
+			continue
+		}
+		if d := reset.Sub(want.Grips[i].Reset); d > time.Minute || d < -time.Minute {
+			t.Errorf("a window of %v ends at %v, want about %v", c.Window, reset, want.Grips[i].Reset)
+		}
+		want.Grips[i].Reset = reset
+		if want.Allowed {
+			after[i].Reset = reset
+		}
+	}
+	wantSame(t, "the verdict", got, want)
+	for i, c := range charges {
+		w.buckets[c.Name()] = after[i]
+	}
+	w.given = append(w.given, got.Returns(charges)...)
+}
+
+func (w *quotaWalk) refund(t *testing.T) {
+	t.Helper()
+	var back []quota.Return
+	for range w.dice.IntN(4) {
+		if len(w.given) == 0 {
+			break
+		}
+		r := w.given[w.dice.IntN(len(w.given))] // some twice
+		back = append(back, r)
+		w.buckets[r.Charge.Name()] = w.buckets[r.Charge.Name()].Returned(r)
+	}
+	must(t, true, w.s.Refund(t.Context(), back))
+}
+
+func (w *quotaWalk) note(t *testing.T) {
+	t.Helper()
+	key := w.charge().Key
+	n := quota.Note{
+		Key: key, Max: w.dice.Int64N(70), Window: 15 * time.Minute,
+		Reset: w.at.Add(time.Duration(w.dice.IntN(900)-30) * time.Second),
+	}
+	n.Used = w.dice.Int64N(n.Max + 1)
+	name := quota.NameOfTheirs(key)
+	switch b := w.buckets[name]; w.dice.IntN(8) {
+	case 0:
+		n.Reset = b.Reset.Add(time.Duration(w.dice.IntN(2000)-1000) * time.Millisecond)
+	case 1:
+		n.Used = -1
+	case 2:
+		n.Reset = w.at.Add(100 * 365 * 24 * time.Hour)
+	}
+	for _, believed := range quota.Believable([]quota.Note{n}, w.at) {
+		w.buckets[name] = w.buckets[name].Noted(believed, w.at)
+	}
+	must(t, true, w.s.Note(t.Context(), w.at, []quota.Note{n}))
+}
+
+// take charges one bucket of ours with one call.
+func take(ctx context.Context, s ports.QuotaStore, key string, l quota.Limit) (quota.Decision, error) {
+	v, err := s.Spend(ctx, time.Now(), []quota.Charge{{Key: key, Max: l.Max, Window: l.Window}})
+	if err != nil {
+		return quota.Decision{}, err
+	}
+	return v.Grips[0].Decision, nil
 }
 
 func quotaRace(t *testing.T, s ports.QuotaStore) {
@@ -72,7 +187,7 @@ func quotaRace(t *testing.T, s ports.QuotaStore) {
 	seen := map[int64]int{}
 	allowed := 0
 	for _, a := range race(50, func(int) answer {
-		d, err := s.Take(t.Context(), "k", limit)
+		d, err := take(t.Context(), s, "k", limit)
 		return answer{d, err}
 	}) {
 		if must(t, a.d, a.err).Allowed {
@@ -85,12 +200,111 @@ func quotaRace(t *testing.T, s ports.QuotaStore) {
 	}
 }
 
+// quotaTogether has callers charge three buckets, each in an order of its own.
+func quotaTogether(t *testing.T, s ports.QuotaStore) {
+	all := []quota.Charge{
+		{Key: "a", Max: 40, Window: time.Hour}, {Key: "b", Max: 25, Window: 2 * time.Hour},
+		{Key: "c", Max: 30, Window: time.Hour, Theirs: true},
+	}
+	at := time.Now()
+	type answer struct {
+		v   quota.Verdict
+		err error
+	}
+	allowed := 0
+	for _, a := range race(60, func(i int) answer {
+		mine := []quota.Charge{all[i%3], all[(i+1+i/3%2)%3], all[(i+2-i/3%2)%3]}
+		v, err := s.Spend(t.Context(), at, mine)
+		return answer{v, err}
+	}) {
+		if must(t, a.v, a.err).Allowed {
+			allowed++
+		}
+	}
+	if allowed != 25 {
+		t.Errorf("%d of 60 were allowed, want the 25 that the smallest has", allowed)
+	}
+	for i, left := range []int64{15, 0, 5} {
+		v, err := s.Spend(t.Context(), at, []quota.Charge{{
+			Key: all[i].Key, Max: all[i].Max, Window: all[i].Window, Theirs: all[i].Theirs, Cost: 99, Least: 1,
+		}})
+		if got := must(t, v, err).Grips[0].Given; got != left {
+			t.Errorf("%s had %d left, want %d", all[i].Key, got, left)
+		}
+	}
+}
+
+func quotaTheirs(t *testing.T, s ports.QuotaStore) {
+	at := time.Now().UTC().Truncate(time.Second)
+	c := quota.Charge{Key: "x", Max: 20, Window: 15 * time.Minute, Theirs: true, Cost: 3, Least: 1}
+	type answer struct {
+		v   quota.Verdict
+		err error
+	}
+	var given int64
+	for i, a := range race(30, func(i int) answer {
+		if i == 15 {
+			return answer{err: s.Note(t.Context(), at, []quota.Note{{
+				Key: "x", Max: 50, Used: 0, Reset: at.Add(10 * time.Minute), Window: 15 * time.Minute,
+			}})}
+		}
+		v, err := s.Spend(t.Context(), at, []quota.Charge{c})
+		return answer{v, err}
+	}) {
+		if must(t, a.v, a.err); i != 15 {
+			given += a.v.Grips[0].Given
+		}
+	}
+	c.Cost = 99
+	v, err := s.Spend(t.Context(), at, []quota.Charge{c})
+	if got := given + must(t, v, err).Grips[0].Given; got != 50 {
+		t.Errorf("a window of 50 gave %d", got)
+	}
+	if want := at.Add(10 * time.Minute); !v.Grips[0].Reset.Equal(want) {
+		t.Errorf("it ends at %v, want %v, as X said", v.Grips[0].Reset, want)
+	}
+}
+
+func quotaTwice(t *testing.T, s ports.QuotaStore) {
+	c := quota.Charge{Key: "k", Max: 5, Window: time.Hour}
+	wantKind(t, "Spend of one bucket twice", drop(s.Spend(t.Context(), time.Now(), []quota.Charge{c, c})), fault.Invalid)
+}
+
+func quotaEmpty(t *testing.T, s ports.QuotaStore) {
+	v, err := s.Spend(t.Context(), time.Now(), nil)
+	if !must(t, v, err).Allowed {
+		t.Error("a charge of nothing was refused")
+	}
+	must(t, true, s.Refund(t.Context(), nil))
+	must(t, true, s.Note(t.Context(), time.Now(), nil))
+	must(t, true, s.Refund(t.Context(), []quota.Return{{
+		Charge: quota.Charge{Key: "never charged", Max: 1, Window: time.Hour}, Given: 1, Reset: time.Now(),
+	}}))
+}
+
+func quotaLate(t *testing.T, s ports.QuotaStore) {
+	at := time.Now().UTC().Truncate(time.Second)
+	c := quota.Charge{Key: "x", Max: 2, Window: time.Minute, Theirs: true, Cost: 2}
+	v, err := s.Spend(t.Context(), at, []quota.Charge{c})
+	old := must(t, v, err).Returns([]quota.Charge{c})
+	at = at.Add(time.Minute)
+	v, err = s.Spend(t.Context(), at, []quota.Charge{c})
+	if !must(t, v, err).Allowed {
+		t.Fatal("a new window was refused")
+	}
+	must(t, true, s.Refund(t.Context(), old))
+	v, err = s.Spend(t.Context(), at, []quota.Charge{c})
+	if must(t, v, err).Allowed {
+		t.Error("what an ended window gave was given back to the next")
+	}
+}
+
 func quotaApart(t *testing.T, s ports.QuotaStore) {
 	for _, limit := range []quota.Limit{
 		{Max: 1, Window: time.Hour}, {Max: 2, Window: time.Hour}, {Max: 1, Window: 2 * time.Hour},
 	} {
 		for _, key := range []string{"k", "K", "k1"} {
-			got, err := s.Take(t.Context(), key, limit)
+			got, err := take(t.Context(), s, key, limit)
 			if d := must(t, got, err); !d.Allowed || d.Remaining != limit.Max-1 || d.Limit != limit.Max {
 				t.Errorf("first call of %q under %+v: got %+v", key, limit, d)
 			}
@@ -100,7 +314,7 @@ func quotaApart(t *testing.T, s ports.QuotaStore) {
 
 func quotaNothing(t *testing.T, s ports.QuotaStore) {
 	for range 3 {
-		got, err := s.Take(t.Context(), "k", quota.Limit{Max: 0, Window: time.Hour})
+		got, err := take(t.Context(), s, "k", quota.Limit{Max: 0, Window: time.Hour})
 		if d := must(t, got, err); d.Allowed || d.Remaining != 0 || d.Limit != 0 || d.Reset.IsZero() {
 			t.Errorf("a call under a limit of nothing: got %+v", d)
 		}
@@ -109,13 +323,13 @@ func quotaNothing(t *testing.T, s ports.QuotaStore) {
 
 func quotaExpiry(t *testing.T, s ports.QuotaStore) {
 	limit := quota.Limit{Max: 1, Window: 150 * time.Millisecond}
-	first, err := s.Take(t.Context(), "k", limit)
+	first, err := take(t.Context(), s, "k", limit)
 	if !must(t, first, err).Allowed {
 		t.Fatalf("the first call was refused: %+v", first)
 	}
 	refused := false
 	for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(5 * time.Millisecond) {
-		got, err := s.Take(t.Context(), "k", limit)
+		got, err := take(t.Context(), s, "k", limit)
 		must(t, got, err)
 		switch {
 		case !got.Allowed && got.Reset.Equal(first.Reset):
@@ -142,7 +356,7 @@ func quotaWindows(t *testing.T, s ports.QuotaStore) {
 	for _, got := range race(8, func(int) []quota.Decision {
 		var all []quota.Decision
 		for time.Now().Before(until) {
-			d, err := s.Take(t.Context(), "k", limit)
+			d, err := take(t.Context(), s, "k", limit)
 			if err != nil {
 				t.Error(err)
 				return nil
@@ -171,7 +385,7 @@ func quotaStrange(t *testing.T, s ports.QuotaStore) {
 	limit := quota.Limit{Max: 1, Window: time.Hour}
 	for _, key := range strange() {
 		for _, want := range []bool{true, false} {
-			got, err := s.Take(t.Context(), key, limit)
+			got, err := take(t.Context(), s, key, limit)
 			if must(t, got, err).Allowed != want {
 				t.Errorf("key %q: got allowed %v, want %v", key, got.Allowed, want)
 			}
@@ -182,9 +396,9 @@ func quotaStrange(t *testing.T, s ports.QuotaStore) {
 func quotaCancelled(t *testing.T, s ports.QuotaStore) {
 	limit := quota.Limit{Max: 1, Window: time.Hour}
 	quick(t, map[string]func(context.Context) error{
-		"Take": func(ctx context.Context) error { return drop(s.Take(ctx, "k", limit)) },
+		"Spend": func(ctx context.Context) error { return drop(take(ctx, s, "k", limit)) },
 	})
-	got, err := s.Take(t.Context(), "k", limit)
+	got, err := take(t.Context(), s, "k", limit)
 	if !must(t, got, err).Allowed {
 		t.Error("a cancelled call spent the limit")
 	}
