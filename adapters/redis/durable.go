@@ -36,6 +36,22 @@ func durable(ctx context.Context, c *redis.Client) (notices []string, err error)
 	return notices, nil
 }
 
+// evicting says whether a Redis may drop counts when its memory is full. They have
+// an end, so every policy but noeviction is about them.
+func evicting(ctx context.Context, c *redis.Client) []string {
+	text, err := c.Info(ctx, "memory").Result()
+	if err != nil {
+		return []string{"Redis does not show what it does when its memory is full (INFO); " +
+			"it should have maxmemory-policy noeviction, or limits may begin anew unseen"}
+	}
+	known := fields(text)
+	if policy := known["maxmemory_policy"]; known["maxmemory"] != "0" && policy != "noeviction" {
+		return []string{"Redis drops keys when its memory is full (maxmemory-policy " + policy + "): limits whose " +
+			"counts are dropped begin anew, unseen; set maxmemory-policy noeviction, or count calls in another Redis"}
+	}
+	return nil
+}
+
 // fields reads the lines of INFO.
 func fields(text string) map[string]string {
 	out := map[string]string{}

@@ -1,6 +1,6 @@
-// Package redis keeps heads in Redis or Valkey. It keeps nothing else there: what
-// it holds must neither be evicted nor forgotten, which few who run Redis as a
-// cache can promise.
+// Package redis keeps heads and counts in Redis or Valkey, and nothing else. Heads
+// must neither be evicted nor forgotten, which few who run Redis as a cache can
+// promise; counts may be, at the price of limits that begin anew.
 package redis
 
 import (
@@ -24,10 +24,11 @@ import (
 // whoever asked.
 var silence = sync.OnceFunc(logging.Disable) //nolint:gochecknoglobals // the driver has one log for the process
 
-// A Store is a Redis with heads in it.
+// A Store is a Redis with heads or counts in it.
 type Store struct {
 	client  *redis.Client
 	heads   *Heads
+	quota   *Quota
 	notices []string
 }
 
@@ -42,16 +43,13 @@ var (
 // who it is, unless the URL says tls=off. Names of keys begin with "perch", or
 // with what prefix= says.
 //
-// A Redis that may evict or forget what it holds is refused, unless the URL says
+// A Redis that may evict or forget heads is refused, unless the URL says
 // durable=unchecked. Errors do not show the URL but for the host.
 func Open(ctx context.Context, at string) (*Store, error) {
-	set, err := parse(at)
+	s, set, err := connect(at)
 	if err != nil {
-		return nil, fmt.Errorf("open Redis: %w", err)
+		return nil, err
 	}
-	silence()
-	s := &Store{client: redis.NewClient(set.options)}
-	s.heads = newHeads(s.client, set.prefix)
 	if err := s.Ping(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open Redis on %s: %w", set.options.Addr, err), s.Close())
 	}
@@ -64,8 +62,41 @@ func Open(ctx context.Context, at string) (*Store, error) {
 	return s, nil
 }
 
+// OpenQuota is Open for counts alone, which a Redis need not keep well, and which
+// nobody waits for as long. A Redis that cannot be reached is no error but a
+// notice: it may come back.
+func OpenQuota(ctx context.Context, at string) (*Store, error) {
+	s, set, err := connect(at, brief)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ping(ctx); err != nil {
+		s.notices = []string{fmt.Sprintf("the Redis on %s, where calls are counted, does not answer: %v", set.options.Addr, err)}
+		return s, nil
+	}
+	s.notices = evicting(ctx, s.client)
+	return s, nil
+}
+
+func connect(at string, change ...func(*redis.Options)) (*Store, settings, error) {
+	set, err := parse(at)
+	if err != nil {
+		return nil, set, fmt.Errorf("open Redis: %w", err)
+	}
+	silence()
+	for _, c := range change {
+		c(set.options)
+	}
+	s := &Store{client: redis.NewClient(set.options)}
+	s.heads, s.quota = newHeads(s.client, set.prefix), newQuota(s.client, set.prefix)
+	return s, set, nil
+}
+
 // Heads returns the store of the newest versions of what is kept elsewhere.
 func (s *Store) Heads() ports.Heads { return s.heads }
+
+// Quota returns the store of counts.
+func (s *Store) Quota() ports.QuotaStore { return s.quota }
 
 // Notices says what an operator should know of how this Redis keeps things.
 func (s *Store) Notices() []string { return s.notices }
@@ -131,8 +162,16 @@ func parse(at string) (settings, error) {
 	return s, nil
 }
 
-// patience bounds each part of a command.
-const patience = 5 * time.Second
+// patience bounds each part of a command, briefly each one that every call waits
+// for.
+const (
+	patience = 5 * time.Second
+	briefly  = time.Second
+)
+
+func brief(o *redis.Options) {
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = briefly, briefly, briefly, briefly
+}
 
 // bound has each command end in time and be sent once: after an answer that was
 // lost, a second try would take the first for somebody else's.

@@ -32,6 +32,9 @@ func TestConformance(t *testing.T) {
 	t.Run("Heads", func(t *testing.T) {
 		conformance.Heads(t, func(t *testing.T) ports.Heads { return open(t, redistest.URL(t)).Heads() })
 	})
+	t.Run("QuotaStore", func(t *testing.T) {
+		conformance.QuotaStore(t, func(t *testing.T) ports.QuotaStore { return openQuota(t, redistest.URL(t)).Quota() })
+	})
 	t.Run("Clock", func(t *testing.T) {
 		conformance.Clock(t, func(t *testing.T) ports.Clock { return open(t, redistest.URL(t)) })
 	})
