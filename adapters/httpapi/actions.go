@@ -44,6 +44,7 @@ func (s *Server) action(r *request) error {
 	if err != nil {
 		return err
 	}
+	s.leave(r)
 	return s.relay(r, act, reply)
 }
 

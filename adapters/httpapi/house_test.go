@@ -55,14 +55,17 @@ const (
 type plan struct {
 	x      http.Handler // instead of the simulator
 	secure bool         // the public URL is https
-	limit  quota.Limit
-	wait   func(*patience)
-	apps   func(ports.Applications) ports.Applications
-	stores func(*stores)
-	quotas ports.QuotaStore // instead of the store's
-	store  *memory.Store    // nil: a new one
-	ring   *keyring.Ring    // nil: a new one
-	parts  []health.Part
+	limit  quota.Limit  // of each client application
+	more   []quota.Rule // of others
+
+	windows bool // X's are kept
+	wait    func(*patience)
+	apps    func(ports.Applications) ports.Applications
+	stores  func(*stores)
+	quotas  ports.QuotaStore // instead of the store's
+	store   *memory.Store    // nil: a new one
+	ring    *keyring.Ring    // nil: a new one
+	parts   []health.Part
 
 	proxies []string // that are trusted
 	tls     bool     // the doors speak it
@@ -71,6 +74,14 @@ type plan struct {
 
 	operators func(ports.Operators) ports.Operators
 	unfounded bool // the founding token is turned off
+}
+
+// rules are our own limits.
+func (p plan) rules() []quota.Rule {
+	if p.limit.Max == 0 {
+		return p.more
+	}
+	return append(p.more, quota.Rule{Subject: quota.Application, Limit: p.limit})
 }
 
 // stores are what the services of a house read and write.
@@ -197,6 +208,7 @@ func furnish(t testing.TB, p plan, x ports.TwitterGateway, issuer string, log *s
 	xs := xapps.New(store.Registry().XApps(), s.apps, ring, ports.XApp{
 		ClientID: "sim-client", ClientSecret: secret.New("sim-secret"), Bearer: secret.New("sim-bearer"),
 	})
+	rules := quotas.New(p.quotas, p.rules(), p.windows, time.Now)
 	us := uses.New(store.Uses())
 	cs := clients.New(s.apps, s.keys, ring, xs, us)
 	gs := grants.New(grants.Parts{
@@ -211,9 +223,10 @@ func furnish(t testing.TB, p plan, x ports.TwitterGateway, issuer string, log *s
 	})
 	return Services{
 		Gate: access.New(cs, ss), Actions: actions.New(actions.Parts{
-			Grants: gs, Consents: ss, XApps: xs, X: x, Observer: silence{}, Tolls: actions.Tolls(quotas.New(p.quotas, p.limit)),
+			Grants: gs, Consents: ss, XApps: xs, X: x, Observer: silence{}, Tolls: actions.Tolls(rules),
 		}),
 		Clients: cs, Grants: gs, Sessions: ss, XApps: xs, Operators: os, Health: health.New(p.parts...), Uses: us,
+		Quotas: rules,
 	}
 }
 

@@ -44,6 +44,7 @@ type request struct {
 	by     operator.Operator // on the operators' listener, once it is known who asks
 	event  audit.Event       // what is said of the call besides, on the same listener
 	known  bool              // the caller has shown who it is
+	left   map[string]string // headers: what is left to the client's address
 	body   *body             // nil for none
 	shared bool              // the origin may read the reply
 	held   bool              // also if the page sent its session cookie along
@@ -102,6 +103,9 @@ func (s *Server) inside(r *request) (err error) {
 	}()
 	if err := s.look(r); err != nil {
 		r.odd = true
+		return err
+	}
+	if err := s.arrive(r); err != nil {
 		return err
 	}
 	return outcome(r.c.Next())

@@ -87,10 +87,10 @@ func (s *Server) publicRoutes() []route {
 		{get, "/v1/session", guardCaller, shareOwn, noLimit, problems, (*Server).showSession},
 		{del, "/v1/session", guardCaller, shareOwn, noLimit, problems, (*Server).signOut},
 		{get, "/v1/session/sign-in", guardAnyone, shareNobody, noLimit, pages, (*Server).signIn},
-		{get, "/healthz", guardAnyone, shareNobody, noLimit, problems, (*Server).alive},
-		{head, "/healthz", guardAnyone, shareNobody, noLimit, problems, (*Server).alive},
-		{get, "/readyz", guardAnyone, shareNobody, noLimit, problems, (*Server).ready},
-		{head, "/readyz", guardAnyone, shareNobody, noLimit, problems, (*Server).ready},
+		{get, healthPath, guardAnyone, shareNobody, noLimit, problems, (*Server).alive},
+		{head, healthPath, guardAnyone, shareNobody, noLimit, problems, (*Server).alive},
+		{get, readyPath, guardAnyone, shareNobody, noLimit, problems, (*Server).ready},
+		{head, readyPath, guardAnyone, shareNobody, noLimit, problems, (*Server).ready},
 	}
 	for _, m := range []string{get, head, post, http.MethodPut, http.MethodPatch, del} {
 		table = append(table, route{m, "/2/*", guardAction, shareOwn, shapeLimit, problems, (*Server).action})
@@ -124,8 +124,8 @@ func (s *Server) adminRoutes() []route {
 		{patch, "/admin/v1/operators/:id", guardOwner, shareNobody, jsonLimit, problems, (*Server).changeOperator},
 		{del, "/admin/v1/operators/:id", guardOwner, shareNobody, noLimit, problems, (*Server).revokeOperator},
 		{post, "/admin/v1/operators/:id/rotate", guardOwner, shareNobody, jsonLimit, problems, (*Server).rotateOperator},
-		{get, "/healthz", guardAnyone, shareNobody, noLimit, problems, (*Server).alive},
-		{get, "/readyz", guardAnyone, shareNobody, noLimit, problems, (*Server).ready},
+		{get, healthPath, guardAnyone, shareNobody, noLimit, problems, (*Server).alive},
+		{get, readyPath, guardAnyone, shareNobody, noLimit, problems, (*Server).ready},
 	}
 }
 

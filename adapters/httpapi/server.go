@@ -23,6 +23,7 @@ import (
 	"perch/app/grants"
 	"perch/app/health"
 	"perch/app/operators"
+	"perch/app/quotas"
 	"perch/app/sessions"
 	"perch/app/uses"
 	"perch/app/xapps"
@@ -52,6 +53,7 @@ type Services struct {
 	Operators *operators.Service
 	Health    *health.Service
 	Uses      *uses.Uses
+	Quotas    *quotas.Service
 }
 
 // patience is how long the door waits.

@@ -79,8 +79,12 @@ func newHouse(t *testing.T, limit quota.Limit) *house {
 		Journal: memory.NewJournal(), Breaker: xhttp.NewBreakers(time.Second, h), Clock: clock.New(store, time.Now),
 		Sessions: store.Sessions(), Observer: h, Callback: "http://127.0.0.1/oauth/callback",
 	})
+	var rules []quota.Rule
+	if limit.Max > 0 {
+		rules = []quota.Rule{{Subject: quota.Application, Limit: limit}}
+	}
 	h.Service = actions.New(actions.Parts{
-		Grants: h.grants, Consents: h, XApps: xs, X: gateway, Observer: h, Tolls: actions.Tolls(quotas.New(store.Quota(), limit)),
+		Grants: h.grants, Consents: h, XApps: xs, X: gateway, Observer: h, Tolls: actions.Tolls(quotas.New(store.Quota(), rules, true, time.Now)),
 	})
 	h.grant = h.connect(oauth.Everything)
 	return h
@@ -352,7 +356,7 @@ func TestTheClientsOwnLimit(t *testing.T) {
 	}
 	_, _, err := h.do(h.request("getUsersMe", ""))
 	e, ok := errors.AsType[*fault.Error](err)
-	if !ok || e.Kind != fault.Limited || e.Slug != "client-rate-limit" || e.Wait <= 0 || e.Wait > time.Hour {
+	if !ok || e.Kind != fault.Limited || e.Slug != "limit-reached" || e.Wait <= 0 || e.Wait > time.Hour {
 		t.Errorf("%+v", err)
 	}
 	other := h.request("getOpenApiSpec", "")

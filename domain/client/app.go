@@ -10,6 +10,7 @@ import (
 
 	"perch/domain/fault"
 	"perch/domain/money"
+	"perch/domain/quota"
 	"perch/domain/xapi"
 	"perch/domain/xapp"
 )
@@ -77,5 +78,24 @@ func (a App) Check() error {
 			return err
 		}
 	}
+	if err := a.checkLimits(); err != nil {
+		return err
+	}
 	return xapi.CheckWords(a.Actions)
+}
+
+// checkLimits refuses limits that cannot be kept: an address is counted before it
+// is known which application a request is for.
+func (a App) checkLimits() error {
+	rules, err := quota.ParseRules(a.Limits)
+	if err != nil {
+		return err
+	}
+	for _, r := range rules {
+		if r.Subject == quota.Address {
+			return fault.New(fault.Invalid, "%q is for addresses, which are counted before it is known what "+
+				"application a request is for; set it in PERCH_LIMITS", r)
+		}
+	}
+	return nil
 }

@@ -146,8 +146,11 @@ func (c Config) checkRest() (m Mistakes) {
 		}
 		m = append(m, Mistake{"PERCH_ADMIN_TOKEN", say})
 	}
-	if c.ClientLimit < 0 {
-		m = append(m, Mistake{"PERCH_CLIENT_LIMIT_PER_MINUTE", "is negative; write 0 for no limit"})
+	if _, err := c.Rules(); err != nil {
+		m = append(m, Mistake{"PERCH_LIMITS", "cannot be read: " + err.Error()})
+	}
+	if c.XWindows != "on" && c.XWindows != Off {
+		m = append(m, Mistake{"PERCH_X_WINDOWS", fmt.Sprintf("is %q; use on or off", c.XWindows)})
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		m = append(m, Mistake{"PERCH_LOG_LEVEL", fmt.Sprintf("is %q; use debug, info, warn or error", c.LogLevel)})

@@ -131,8 +131,12 @@ func TestEachMistake(t *testing.T) {
 		{"PERCH_X_API_URL=api.x.com", "PERCH_X_API_URL", "no absolute URL"},
 		{"PERCH_X_API_URL=http://api.x.com", "PERCH_X_API_URL", "uses http"},
 		{"PERCH_X_AUTHORIZE_URL=https://x.com/?a=b", "PERCH_X_AUTHORIZE_URL", "no user, query"},
-		{"PERCH_CLIENT_LIMIT_PER_MINUTE=many", "PERCH_CLIENT_LIMIT_PER_MINUTE", "a value like 6000"},
-		{"PERCH_CLIENT_LIMIT_PER_MINUTE=-1", "PERCH_CLIENT_LIMIT_PER_MINUTE", "negative"},
+		{"PERCH_CLIENT_LIMIT_PER_MINUTE=9000", "PERCH_CLIENT_LIMIT_PER_MINUTE", "write PERCH_LIMITS=app:9000/m instead"},
+		{"PERCH_CLIENT_LIMIT_PER_MINUTE=0", "PERCH_CLIENT_LIMIT_PER_MINUTE", "write PERCH_LIMITS=off instead"},
+		{"PERCH_LIMITS=app:many/m", "PERCH_LIMITS", "SUBJECT:CALLS/WINDOW"},
+		{"PERCH_LIMITS=app:1/m,app:2/m", "PERCH_LIMITS", "same window"},
+		{"PERCH_X_WINDOWS=ajar", "PERCH_X_WINDOWS", "use on or off"},
+		{"PERCH_LIMITS=user:1/m", "PERCH_LIMITS", "each address, key, app or grant"},
 		{"PERCH_LOG_LEVEL=loud", "PERCH_LOG_LEVEL", "debug, info, warn or error"},
 		{"PERCH_LOG_FORMAT=xml", "PERCH_LOG_FORMAT", "json or text"},
 		{"PERCH_SHUTDOWN_GRACE=30", "PERCH_SHUTDOWN_GRACE", "a value like 30s"},
@@ -156,7 +160,7 @@ func TestEachMistake(t *testing.T) {
 
 func TestAllMistakesAtOnce(t *testing.T) {
 	_, err := load([]string{
-		"PERCH_LISTEN=nonsense", "PERCH_STORE=tape:", "PERCH_SHUTDOWN_GRACE=soon", "PERCH_CLIENT_LIMIT_PER_MINUTE=many",
+		"PERCH_LISTEN=nonsense", "PERCH_STORE=tape:", "PERCH_SHUTDOWN_GRACE=soon", "PERCH_LIMITS=many",
 		"PERCH_X_API_KEY=half", "PERCH_X_BEARER_FILE=/does/not/exist", "PERCH_LOG_LEVEL=loud",
 	})
 	mistakes, ok := errors.AsType[config.Mistakes](err)
@@ -168,7 +172,7 @@ func TestAllMistakesAtOnce(t *testing.T) {
 		got[m.Variable] = true
 	}
 	want := map[string]bool{
-		"PERCH_LISTEN": true, "PERCH_STORE": true, "PERCH_SHUTDOWN_GRACE": true, "PERCH_CLIENT_LIMIT_PER_MINUTE": true,
+		"PERCH_LISTEN": true, "PERCH_STORE": true, "PERCH_SHUTDOWN_GRACE": true, "PERCH_LIMITS": true,
 		"PERCH_X_API_SECRET": true, "PERCH_X_BEARER_FILE": true, "PERCH_LOG_LEVEL": true,
 	}
 	if diff := cmp.Diff(want, got); diff != "" || len(mistakes) != len(want) {
@@ -187,7 +191,8 @@ func TestGoodSettings(t *testing.T) {
 		"PERCH_TRUSTED_PROXIES=10.0.0.5,192.168.7.0/24,10.0.0.0/8,2001::/16,2001:db8::/32,::ffff:10.0.0.6",
 		"PERCH_LISTEN=127.0.0.1:0 PERCH_ADMIN_LISTEN=127.0.0.1:0",
 		"PERCH_STORE=memory: PERCH_X_API_URL=http://127.0.0.1:9090",
-		"PERCH_X_API_KEY=k PERCH_X_API_SECRET=s PERCH_CLIENT_LIMIT_PER_MINUTE=0",
+		"PERCH_X_API_KEY=k PERCH_X_API_SECRET=s PERCH_LIMITS=off",
+		"PERCH_LIMITS=app:6000/m,key:20/s,grant/write:100/15m,address:1200/m",
 		"PERCH_STORE=postgres://perch@db.example/perch PERCH_MIGRATE=true",
 		"PERCH_STORE=postgresql://perch:p%23x@db.example:6432/perch?sslmode=require PERCH_QUOTA=memory:",
 		"PERCH_STORE=postgres:///perch?host=/var/run/postgresql",

@@ -95,9 +95,11 @@ type Config struct {
 	// X is the default X App, and where X is.
 	X X `embed:"" prefix:"x-" envprefix:"PERCH_X_"`
 
-	// ClientLimit is how many calls each client application may make in a
-	// minute; 0 is no limit.
-	ClientLimit int64 `name:"client-limit-per-minute" env:"PERCH_CLIENT_LIMIT_PER_MINUTE" default:"6000" placeholder:"CALLS" help:"How many calls each client application may make in a minute; 0 for no limit."`
+	// Limits are our own limits on calls; see Rules.
+	Limits string `env:"PERCH_LIMITS" default:"app:6000/m" placeholder:"LIMITS" help:"How many calls each address, key, app and grant may make: SUBJECT:CALLS/WINDOW or SUBJECT/CLASS:CALLS/WINDOW, as app:6000/m,key:20/s,grant/write:100/15m; off for no limits. X's own are always kept."`
+
+	// XWindows is on or off.
+	XWindows string `name:"x-windows" env:"PERCH_X_WINDOWS" default:"on" placeholder:"ON|OFF" help:"Keep X's rate limits: refuse a call before X would. With off, X is asked and refuses itself."`
 
 	// LogLevel is debug, info, warn or error; LogFormat is json or text.
 	LogLevel  string `env:"PERCH_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"How much is logged: debug, info, warn or error."`

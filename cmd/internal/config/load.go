@@ -113,7 +113,7 @@ func (s *Source) Lookup(name string) string { return s.vars[name] }
 // Settle completes parsed settings: it reads the secrets and fills in what
 // follows from other settings. It returns every mistake there is.
 func (s *Source) Settle(c *Config) Mistakes {
-	mistakes := slices.Clone(s.mistakes)
+	mistakes := slices.Concat(s.mistakes, s.replaced())
 	for _, part := range c.secrets() {
 		text, m := s.Secret(part.variable, part.file)
 		*part.into = text

@@ -20,7 +20,7 @@ func (s *Source) Unknown(also ...string) []string {
 	known := s.Known()
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(s.vars)) {
-		if !strings.HasPrefix(name, prefix) || s.known[name] || slices.Contains(also, name) {
+		if !strings.HasPrefix(name, prefix) || s.known[name] || name == clientLimit || slices.Contains(also, name) {
 			continue
 		}
 		say := name + " is no setting of Perch and is ignored"

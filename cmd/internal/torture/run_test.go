@@ -84,7 +84,7 @@ func newRun(t *testing.T, s setup, binary string, seed uint64) *run {
 	app := xsim.DefaultApp()
 	env := []string{
 		"PERCH_STORE=" + dsn, "PERCH_KEYSET_FILE=" + keys, "PERCH_ADMIN_TOKEN=" + token, "PERCH_PUBLIC_URL=http://localhost:1",
-		"PERCH_X_CLIENT_ID=" + app.ClientID, "PERCH_X_CLIENT_SECRET=" + app.ClientSecret, "PERCH_CLIENT_LIMIT_PER_MINUTE=0",
+		"PERCH_X_CLIENT_ID=" + app.ClientID, "PERCH_X_CLIENT_SECRET=" + app.ClientSecret, "PERCH_LIMITS=off", "PERCH_X_WINDOWS=off",
 		"PERCH_LOG_LEVEL=debug", "GOTRACEBACK=crash",
 	}
 	for i := range s.replicas {

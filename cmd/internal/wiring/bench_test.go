@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"perch/adapters/xhttp/xsim"
+	"perch/cmd/internal/config"
 )
 
 // BenchmarkThroughPerch measures a small read through Perch, on each store, and
@@ -28,7 +29,7 @@ func BenchmarkThroughPerch(b *testing.B) {
 	}
 	for _, e := range environments() {
 		cfg := settings(b, e, at)
-		cfg.ClientLimit, cfg.LogLevel = 0, "info"
+		cfg.Limits, cfg.LogLevel = config.Off, "info"
 		h := open(b, cfg)
 		app := h.register(b, pageA, "")
 		grant := h.adopt(b, app, ada, token, time.Now().Add(time.Hour))

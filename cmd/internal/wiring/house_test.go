@@ -128,7 +128,7 @@ func settings(t testing.TB, e environment, x string) config.Config {
 			ClientID: app.ClientID, ClientSecret: secret.New(app.ClientSecret), Bearer: secret.New(app.Bearer),
 			APIURL: x, AuthorizeURL: x + "/i/oauth2/authorize",
 		},
-		ClientLimit: 6000, LogLevel: "debug", LogFormat: "json", ShutdownGrace: 10 * time.Second,
+		Limits: "app:6000/m", XWindows: config.Off, LogLevel: "debug", LogFormat: "json", ShutdownGrace: 10 * time.Second,
 	}
 	e.keep(t, dir, &cfg)
 	if kind, _ := config.Backend(cfg.Store); kind != "memory" {

@@ -23,7 +23,6 @@ import (
 	"perch/app/uses"
 	"perch/app/xapps"
 	"perch/cmd/internal/config"
-	"perch/domain/quota"
 	"perch/domain/xapp"
 	"perch/ports"
 )
@@ -95,12 +94,16 @@ func newSessions(
 	})
 }
 
+func newQuotas(s Stores, now *clock.Clock, cfg config.Config) (*quotas.Service, error) {
+	rules, err := cfg.Rules()
+	return quotas.New(s.Quota, rules, cfg.XWindows != config.Off, now.Now), err
+}
+
 func newActions(
 	s Stores, g *grants.Service, ss *sessions.Service, xs *xapps.Service, x *xhttp.Gateway, o ports.Observer,
-	cfg config.Config,
+	limits *quotas.Service,
 ) *actions.Service {
 	xs = xs.Through(s.Warm.Registry.XApps())
-	limits := quotas.New(s.Quota, quota.Limit{Max: cfg.ClientLimit, Window: time.Minute})
 	return actions.New(actions.Parts{
 		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits),
 	})

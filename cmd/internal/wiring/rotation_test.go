@@ -70,7 +70,7 @@ func aRotationUnderTwoHouses(t *testing.T, e environment) {
 	set(t, x, `{"windows":false}`)
 	at, _ := serveX(t, x)
 	cfg := settings(t, e, at)
-	cfg.ClientLimit = 0
+	cfg.Limits = config.Off
 	one := open(t, cfg)
 	cfg.PublicURL = one.public
 	h := pair{one, open(t, cfg)}

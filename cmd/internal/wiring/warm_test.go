@@ -123,7 +123,7 @@ func TestASilentStoreRefusesWhatWasWarm(t *testing.T) {
 	set(t, x, `{"windows":false}`)
 	at, _ := serveX(t, x)
 	cfg := settings(t, e, at)
-	cfg.ClientLimit = 0 // counting calls needs the store too
+	cfg.Limits = config.Off // counting calls needs the store too
 	h := open(t, cfg)
 	app := h.register(t, pageA, "")
 	v := h.visit(t, app)

@@ -9,6 +9,7 @@ package wiring
 import (
 	"context"
 	"log/slog"
+
 	"perch/adapters/httpapi"
 	"perch/adapters/jws"
 	"perch/cmd/internal/config"
@@ -66,7 +67,13 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, observer, cfg)
 	sessionsService := newSessions(stores, keyring, signer, proofs, clientsService, grantsService, clock, cfg)
 	gate := newGate(stores, clientsService, sessionsService)
-	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, cfg)
+	quotasService, err := newQuotas(stores, clock, cfg)
+	if err != nil {
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, quotasService)
 	operatorsService, cleanup3, err := newOperators(ctx, stores, keyring, uses, observer, cfg)
 	if err != nil {
 		cleanup2()
@@ -84,6 +91,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		Operators: operatorsService,
 		Health:    healthService,
 		Uses:      uses,
+		Quotas:    quotasService,
 	}
 	wiringDoors, err := newDoors(cfg, v, services, log)
 	if err != nil {
