@@ -43,14 +43,9 @@ func (s *Service) heard(
 		n := quota.Note{
 			Key: w.key, Max: said.Limit, Used: said.Limit - said.Remaining, Reset: said.Reset.Add(grace), Window: w.length,
 		}
-		g, ok := b.of(w, v)
-		if ok && agrees(g, n) {
-			continue
+		if g, ok := b.of(w, v); !ok || !agrees(g, n, s.flights.of(w)) {
+			notes = append(notes, s.ahead(w, g, n))
 		}
-		if ok && (n.Used > g.Limit-g.Remaining || n.Reset.After(g.Reset.Add(grace))) {
-			n.Used = min(n.Used+s.flights.of(w), n.Max) // X may not have seen these yet
-		}
-		notes = append(notes, n)
 	}
 	if !closed && refused(call, reply, err) {
 		n := s.close(who, call, b, v, reply, at)
@@ -68,10 +63,21 @@ func credible(said quota.Window, length time.Duration, at time.Time) bool {
 }
 
 // agrees reports whether the note says nothing new: that window, ending no later,
-// and no more of it used than we gave.
-func agrees(g quota.Grip, n quota.Note) bool {
+// and no more of it used than we gave, then or to those that are under way.
+func agrees(g quota.Grip, n quota.Note, underWay int64) bool {
 	early := g.Reset.Sub(n.Reset)
-	return early >= 0 && early <= 2*grace && n.Max == g.Limit && n.Used <= g.Limit-g.Remaining
+	return early >= 0 && early <= 2*grace && n.Max == g.Limit && n.Used <= g.Limit-g.Remaining+underWay
+}
+
+// ahead adds to a note the calls that are under way, which X may not have seen
+// yet, where X is in another window or has counted calls that are not ours.
+func (s *Service) ahead(w window, g quota.Grip, n quota.Note) quota.Note {
+	underWay := s.flights.of(w)
+	ours := g.Limit - g.Remaining + 2*underWay + 32 // replies overtake each other, also those of other replicas
+	if n.Used > ours || n.Reset.After(g.Reset.Add(grace)) {
+		n.Used = min(n.Used+underWay, n.Max)
+	}
+	return n
 }
 
 // refused reports whether X refused the call for its rate. A usage cap is not a
@@ -97,7 +103,7 @@ func (s *Service) close(
 	case !known:
 		w = s.learned.learn(who, call, quota.Short, unknownMax)
 	}
-	n := quota.Note{Key: w.key, Max: w.max, Reset: at.Add(max(doubt, asked(reply))), Window: w.length}
+	n := quota.Note{Key: w.key, Max: w.max, Reset: at.Add(max(doubt, asked(reply)))}
 	if g, ok := b.of(w, v); ok {
 		n.Max = g.Limit
 		if g.Reset.After(n.Reset) {

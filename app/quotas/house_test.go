@@ -53,7 +53,10 @@ type token struct {
 func newWorld(t testing.TB, users, perches int, store ports.QuotaStore, rules ...string) *world {
 	t.Helper()
 	w := &world{t: t, store: store, tokens: map[user.ID]token{}}
-	w.at.Store(time.Now().Add(-72 * time.Hour).Truncate(time.Second).UnixNano())
+	w.at.Store(time.Now().Add(-72 * time.Hour).Truncate(time.Second).UnixNano()) // a day of the world is over by now
+	if store != nil {
+		w.at.Store(time.Now().Truncate(time.Second).UnixNano()) // the store has a clock too
+	}
 	people := make([]xsim.User, users)
 	for i := range people {
 		people[i] = xsim.User{ID: string(userID(i)), Username: fmt.Sprintf("user%d", i), Name: "A user"}
@@ -193,11 +196,44 @@ func jain(of []int64) float64 {
 	return sum * sum / (float64(len(of)) * math.Max(squares, 1))
 }
 
-func isLimit(err error, slug string) bool { return fault.KindOf(err) == fault.Limited && fault.SlugOf(err) == slug }
+func isLimit(err error, slug string) bool {
+	return fault.KindOf(err) == fault.Limited && fault.SlugOf(err) == slug
+}
 
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// caller is one who acts for the first user.
+func (w *world) caller(app int) ports.Caller {
+	return ports.Caller{
+		Actor: "key_1", App: client.App{ID: appID(app), XApp: xapp.Default}, Grant: "grant_1", User: userID(0),
+	}
+}
+
+func (w *world) call(action string) ports.Call {
+	w.t.Helper()
+	act, ok := xapi.ByID(action)
+	if !ok {
+		w.t.Fatalf("no action %s", action)
+	}
+	return ports.Call{Action: act, XApp: xapp.Default}
+}
+
+// broken is a store that cannot be reached.
+type broken struct{}
+
+func (broken) Spend(context.Context, time.Time, []quota.Charge) (quota.Verdict, error) {
+	return quota.Verdict{}, fault.New(fault.Unavailable, "no way to the store")
+}
+
+func (broken) Refund(context.Context, []quota.Return) error {
+	return fault.New(fault.Unavailable, "no way to the store")
+}
+
+func (broken) Note(context.Context, time.Time, []quota.Note) error {
+	return fault.New(fault.Unavailable, "no way to the store")
 }

@@ -89,7 +89,9 @@ type standing struct {
 func standings(rules []quota.Rule, v quota.Verdict, at time.Time) []standing {
 	all := make([]standing, len(rules))
 	for i, r := range rules {
-		all[i] = standing{rule: r, left: v.Grips[i].Decision, until: v.Grips[i].Reset.Sub(at)}
+		// The clocks of the store and of ours need not be quite the same.
+		until := min(max(v.Grips[i].Reset.Sub(at), 0), r.Window)
+		all[i] = standing{rule: r, left: v.Grips[i].Decision, until: until}
 		all[i].left.Allowed = all[i].left.Allowed || v.Allowed
 	}
 	slices.SortStableFunc(all, func(a, b standing) int { return compare(a.pressure(), b.pressure()) })

@@ -1,0 +1,211 @@
+package quotas_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"perch/domain/fault"
+	"perch/domain/quota"
+	"perch/ports"
+)
+
+// says is X's word on a window, as so many seconds from now.
+func (w *world) says(span quota.Span, limit, remaining int64, reset time.Duration) quota.Window {
+	return quota.Window{Span: span, Limit: limit, Remaining: remaining, Reset: w.now().Add(reset)}
+}
+
+// left counts how many calls are still let through.
+func (w *world) left(t *testing.T, who ports.Caller, action string, most int) (n int) {
+	t.Helper()
+	for range most {
+		settle, err := w.quotas[0].Enter(t.Context(), who, w.call(action))
+		if err != nil {
+			return n
+		}
+		defer settle(t.Context(), &ports.Reply{}, fault.New(fault.Unavailable, "").Because(ports.ErrUnsent))
+		n++
+	}
+	return n
+}
+
+// answer has X give the reply to one call.
+func (w *world) answer(t *testing.T, who ports.Caller, action string, reply ports.Reply, err error) {
+	t.Helper()
+	settle, refused := w.quotas[0].Enter(t.Context(), who, w.call(action))
+	must(t, refused)
+	settle(t.Context(), &reply, err)
+}
+
+// TestXsWordCountsWhereItCanBeTrue: X allows 100 posts in 15 minutes for each user
+// as published, and this reply came to the first of them.
+func TestXsWordCountsWhereItCanBeTrue(t *testing.T) {
+	const short = quota.Short
+	capped := []byte(`{"type":"https://api.twitter.com/2/problems/usage-capped","title":"UsageCapExceeded"}`)
+	for name, v := range map[string]struct {
+		status  int
+		windows func(w *world) []quota.Window
+		whole   []byte
+		header  map[string][]string
+		left    int           // of calls, at once
+		later   time.Duration // after which there are more
+		then    int
+	}{
+		"as expected": {201, func(w *world) []quota.Window {
+			return []quota.Window{w.says(short, 100, 99, 900*time.Second)}
+		}, nil, nil, 99, 902 * time.Second, 100},
+		"others use the X App too": {201, func(w *world) []quota.Window {
+			return []quota.Window{w.says(short, 100, 10, 300*time.Second)}
+		}, nil, nil, 10, 302 * time.Second, 100},
+		"a higher limit by contract": {201, func(w *world) []quota.Window {
+			return []quota.Window{w.says(short, 300, 299, 900*time.Second)}
+		}, nil, nil, 299, 902 * time.Second, 300},
+		"a lower limit": {201, func(w *world) []quota.Window {
+			return []quota.Window{w.says(short, 50, 49, 900*time.Second)}
+		}, nil, nil, 49, 902 * time.Second, 50},
+		"X counts less than we do": {201, func(w *world) []quota.Window {
+			return []quota.Window{w.says(short, 100, 100, 900*time.Second)}
+		}, nil, nil, 99, 902 * time.Second, 100},
+		"nothing":                {201, nil, nil, nil, 99, 903 * time.Second, 100},
+		"more left than allowed": {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, 10, 5000, time.Minute)} }, nil, nil, 99, 903 * time.Second, 100},
+		"a limit of nothing":     {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, 0, 0, time.Minute)} }, nil, nil, 99, 903 * time.Second, 100},
+		"numbers below zero":     {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, -5, -9, time.Minute)} }, nil, nil, 99, 903 * time.Second, 100},
+		"a reset in the past":    {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, 100, 0, -time.Minute)} }, nil, nil, 99, 903 * time.Second, 100},
+		"a reset days away":      {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, 100, 0, 72*time.Hour)} }, nil, nil, 99, 903 * time.Second, 100},
+		"a day's reset for 15 m": {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, 100, 0, 23*time.Hour)} }, nil, nil, 99, 903 * time.Second, 100},
+		"a user's day that is not published": {201, func(w *world) []quota.Window {
+			return []quota.Window{w.says(quota.UserDay, 17, 2, 5*time.Hour)}
+		}, nil, nil, 2, 5*time.Hour + 2*time.Second, 17},
+		"an app's day": {201, func(w *world) []quota.Window {
+			return []quota.Window{w.says(quota.AppDay, 10000, 7, 5*time.Hour)}
+		}, nil, nil, 7, 5*time.Hour + 2*time.Second, 100},
+		"429, and the window is full": {429, func(w *world) []quota.Window {
+			return []quota.Window{w.says(short, 100, 0, 200*time.Second)}
+		}, nil, nil, 0, 202 * time.Second, 100},
+		"429 without headers":                {429, nil, nil, nil, 0, 903 * time.Second, 100},
+		"429 of a web server, for an hour":   {429, nil, nil, map[string][]string{"Retry-After": {"3600"}}, 0, 3602 * time.Second, 100},
+		"429 with a Retry-After of nonsense": {429, nil, nil, map[string][]string{"Retry-After": {"-3", "soon"}}, 0, 903 * time.Second, 100},
+		"429 though X says there are more": {429, func(w *world) []quota.Window {
+			return []quota.Window{w.says(short, 100, 80, 500*time.Second)}
+		}, nil, nil, 0, 903 * time.Second, 100},
+		"429 for the usage cap": {429, func(w *world) []quota.Window {
+			return []quota.Window{w.says(short, 100, 99, 900*time.Second)}
+		}, capped, nil, 99, 902 * time.Second, 100},
+		"429 for the usage cap, without headers": {429, nil, capped, nil, 99, 903 * time.Second, 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, 1, nil)
+			reply := ports.Reply{Status: v.status, Whole: v.whole, Header: v.header}
+			if v.windows != nil {
+				reply.Windows = v.windows(w)
+			}
+			w.answer(t, w.caller(0), posts, reply, nil)
+			if n := w.left(t, w.caller(0), posts, 400); n != v.left {
+				t.Errorf("%d calls are left, want %d", n, v.left)
+			}
+			w.advance(v.later)
+			if n := w.left(t, w.caller(0), posts, 400); n != v.then {
+				t.Errorf("%v later %d calls are left, want %d", v.later, n, v.then)
+			}
+		})
+	}
+}
+
+// TestAWindowThatIsNotPublishedIsLearned: nothing is published of getBroadcast.
+func TestAWindowThatIsNotPublishedIsLearned(t *testing.T) {
+	const action = "getBroadcast"
+	w := newWorld(t, 1, 1, nil)
+	if n := w.left(t, w.caller(0), action, 500); n != 500 {
+		t.Fatalf("%d calls are let through before X has said anything", n)
+	}
+	w.answer(t, w.caller(0), action, ports.Reply{Status: 200, Windows: []quota.Window{w.says(quota.Short, 30, 4, 90*time.Second)}}, nil)
+	if n := w.left(t, w.caller(0), action, 500); n != 4 {
+		t.Errorf("%d calls are left, X said 4", n)
+	}
+	other := w.caller(0)
+	other.User = "9"
+	if n := w.left(t, other, action, 500); n != 30 {
+		t.Errorf("another user has %d calls, X allows each 30", n)
+	}
+	w.advance(92 * time.Second)
+	if n := w.left(t, w.caller(0), action, 500); n != 30 {
+		t.Errorf("in the next window %d calls are let through", n)
+	}
+}
+
+func TestARefusalOfAnActionWithoutWindowsClosesItForAMinute(t *testing.T) {
+	w := newWorld(t, 1, 1, nil)
+	w.answer(t, w.caller(0), "getBroadcast", ports.Reply{Status: 429}, nil)
+	_, err := w.quotas[0].Enter(t.Context(), w.caller(0), w.call("getBroadcast"))
+	if e := problem(t, err); e.Slug != "x-rate-limit" || e.Wait != time.Minute || len(e.Head) != 0 {
+		t.Errorf("%+v", e)
+	}
+	w.advance(time.Minute)
+	if n := w.left(t, w.caller(0), "getBroadcast", 500); n != 500 {
+		t.Errorf("a minute later %d calls are let through", n)
+	}
+}
+
+// TestARefusalInXsPlaceReadsLikeXs: with the headers that clients of X look at.
+func TestARefusalInXsPlaceReadsLikeXs(t *testing.T) {
+	w := newWorld(t, 1, 1, nil)
+	w.answer(t, w.caller(0), posts, ports.Reply{Status: 201, Windows: []quota.Window{
+		w.says(quota.Short, 100, 0, 300*time.Second),
+	}}, nil)
+	_, err := w.quotas[0].Enter(t.Context(), w.caller(0), w.call(posts))
+	e := problem(t, err)
+	reset := w.now().Add(301 * time.Second).Unix() // the second of grace is in it
+	want := map[string]string{"X-Rate-Limit-Limit": "100", "X-Rate-Limit-Remaining": "0", "X-Rate-Limit-Reset": fmt.Sprint(reset)}
+	if e.Slug != "x-rate-limit" || e.Wait != 301*time.Second || e.Extra["limited"] != "x-user" || e.Extra["window"] != "15m" ||
+		fmt.Sprint(e.Head) != fmt.Sprint(want) {
+		t.Errorf("%+v", e)
+	}
+}
+
+// TestOfTwoFullWindowsTheLongerSaysWhenToComeBack: the user's 15 minutes end before
+// the X App's day.
+func TestOfTwoFullWindowsTheLongerSaysWhenToComeBack(t *testing.T) {
+	w := newWorld(t, 1, 1, nil)
+	w.answer(t, w.caller(0), posts, ports.Reply{Status: 201, Windows: []quota.Window{
+		w.says(quota.Short, 100, 0, 300*time.Second), w.says(quota.AppDay, 10000, 0, 4*time.Hour),
+	}}, nil)
+	_, err := w.quotas[0].Enter(t.Context(), w.caller(0), w.call(posts))
+	if e := problem(t, err); e.Wait != 4*time.Hour+time.Second || e.Extra["limited"] != "x-app" ||
+		e.Head["X-App-Limit-24hour-Remaining"] != "0" || e.Head["X-Rate-Limit-Remaining"] != "0" {
+		t.Errorf("%+v", e)
+	}
+}
+
+func TestBatchKeysLeaveAShareToThoseWhoWait(t *testing.T) {
+	w := newWorld(t, 1, 1, nil)
+	batch := w.caller(0)
+	batch.Batch = true
+	var open []ports.Settle
+	for range 80 {
+		settle, err := w.quotas[0].Enter(t.Context(), batch, w.call(posts))
+		must(t, err)
+		open = append(open, settle)
+	}
+	_, err := w.quotas[0].Enter(t.Context(), batch, w.call(posts))
+	if e := problem(t, err); e.Slug != "x-rate-limit" || e.Extra["limited"] != "batch" {
+		t.Errorf("%+v", e)
+	}
+	if n := w.left(t, w.caller(0), posts, 100); n != 20 {
+		t.Errorf("%d calls are left to those who wait", n)
+	}
+	if len(open) != 80 {
+		t.Error("the calls that were let through are gone")
+	}
+}
+
+// TestClientApplicationsShareAUsersWindow: X counts the user's calls, whichever
+// application makes them.
+func TestClientApplicationsShareAUsersWindow(t *testing.T) {
+	w := newWorld(t, 1, 1, nil)
+	for i := range 60 {
+		w.answer(t, w.caller(i%2), posts, ports.Reply{Status: 201}, nil)
+	}
+	if n := w.left(t, w.caller(2), posts, 200); n != 40 {
+		t.Errorf("a third application has %d calls, want 40", n)
+	}
+}
