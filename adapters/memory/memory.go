@@ -24,6 +24,7 @@ type Store struct {
 	uses           *Uses
 	quota          *Quota
 	heads          *Heads
+	usage          *Usage
 }
 
 var (
@@ -36,7 +37,7 @@ func Open() *Store {
 	return &Store{
 		vault: NewVault(), registry: NewRegistry(), authorizations: NewAuthorizations(), codes: NewCodes(),
 		sessions: NewSessions(), signingKeys: NewSigningKeys(), operators: NewOperators(), uses: NewUses(),
-		quota: NewQuota(), heads: NewHeads(),
+		quota: NewQuota(), heads: NewHeads(), usage: NewUsage(),
 	}
 }
 
@@ -72,6 +73,9 @@ func (s *Store) Changes() ports.Changes { return &Changes{s} }
 
 // Heads returns the store of the newest versions of what is kept elsewhere.
 func (s *Store) Heads() ports.Heads { return s.heads }
+
+// Usage returns the store of what calls came to.
+func (s *Store) Usage() ports.Usage { return s.usage }
 
 // Ping returns nil unless ctx has ended: memory is always there.
 func (s *Store) Ping(ctx context.Context) error { return ended(ctx) }

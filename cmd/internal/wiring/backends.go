@@ -32,6 +32,7 @@ type backend interface {
 	Uses() ports.Uses
 	Quota() ports.QuotaStore
 	Heads() ports.Heads
+	Usage() ports.Usage
 	Close() error
 }
 
@@ -46,6 +47,7 @@ type Stores struct {
 	Operators      ports.Operators
 	Uses           ports.Uses
 	Quota          ports.QuotaStore
+	Usage          ports.Usage
 	Clock          ports.Clock // that of the vault
 	Warm           Warm
 	Backends       []Backend  // each once
@@ -103,7 +105,7 @@ func (o *opener) all(ctx context.Context) (Stores, error) {
 	s := Stores{
 		Vault: main.Vault(), Registry: main.Registry(), Authorizations: main.Authorizations(), Codes: main.Codes(),
 		Sessions: main.Sessions(), SigningKeys: main.SigningKeys(),
-		Operators: main.Operators(), Uses: main.Uses(), Quota: main.Quota(), Clock: main,
+		Operators: main.Operators(), Uses: main.Uses(), Quota: main.Quota(), Usage: main.Usage(), Clock: main,
 	}
 	for _, part := range []struct {
 		url  string
