@@ -25,6 +25,7 @@ type Store struct {
 	quota          *Quota
 	heads          *Heads
 	usage          *Usage
+	budgets        *Budgets
 }
 
 var (
@@ -37,7 +38,7 @@ func Open() *Store {
 	return &Store{
 		vault: NewVault(), registry: NewRegistry(), authorizations: NewAuthorizations(), codes: NewCodes(),
 		sessions: NewSessions(), signingKeys: NewSigningKeys(), operators: NewOperators(), uses: NewUses(),
-		quota: NewQuota(), heads: NewHeads(), usage: NewUsage(),
+		quota: NewQuota(), heads: NewHeads(), usage: NewUsage(), budgets: NewBudgets(),
 	}
 }
 
@@ -76,6 +77,9 @@ func (s *Store) Heads() ports.Heads { return s.heads }
 
 // Usage returns the store of what calls came to.
 func (s *Store) Usage() ports.Usage { return s.usage }
+
+// Budgets returns the store of budgets.
+func (s *Store) Budgets() ports.Budgets { return s.budgets }
 
 // Ping returns nil unless ctx has ended: memory is always there.
 func (s *Store) Ping(ctx context.Context) error { return ended(ctx) }

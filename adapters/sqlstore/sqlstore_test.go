@@ -144,6 +144,9 @@ func conforms(t *testing.T, d database) {
 	t.Run("Usage", func(t *testing.T) {
 		conformance.Usage(t, func(t *testing.T) ports.Usage { return fresh(t).Usage() })
 	})
+	t.Run("Budgets", func(t *testing.T) {
+		conformance.Budgets(t, func(t *testing.T) ports.Budgets { return fresh(t).Budgets() })
+	})
 	t.Run("Uses", func(t *testing.T) {
 		conformance.Uses(t, func(t *testing.T) ports.Uses { return fresh(t).Uses() })
 	})

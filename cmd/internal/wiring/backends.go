@@ -33,6 +33,7 @@ type backend interface {
 	Quota() ports.QuotaStore
 	Heads() ports.Heads
 	Usage() ports.Usage
+	Budgets() ports.Budgets
 	Close() error
 }
 
@@ -48,6 +49,7 @@ type Stores struct {
 	Uses           ports.Uses
 	Quota          ports.QuotaStore
 	Usage          ports.Usage
+	Budgets        ports.Budgets
 	Clock          ports.Clock // that of the vault
 	Warm           Warm
 	Backends       []Backend  // each once
@@ -105,7 +107,7 @@ func (o *opener) all(ctx context.Context) (Stores, error) {
 	s := Stores{
 		Vault: main.Vault(), Registry: main.Registry(), Authorizations: main.Authorizations(), Codes: main.Codes(),
 		Sessions: main.Sessions(), SigningKeys: main.SigningKeys(),
-		Operators: main.Operators(), Uses: main.Uses(), Quota: main.Quota(), Usage: main.Usage(), Clock: main,
+		Operators: main.Operators(), Uses: main.Uses(), Quota: main.Quota(), Usage: main.Usage(), Budgets: main.Budgets(), Clock: main,
 	}
 	for _, part := range []struct {
 		url  string
