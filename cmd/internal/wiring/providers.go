@@ -20,6 +20,7 @@ import (
 	"perch/app/operators"
 	"perch/app/quotas"
 	"perch/app/sessions"
+	"perch/app/spending"
 	"perch/app/uses"
 	"perch/app/xapps"
 	"perch/cmd/internal/config"
@@ -97,12 +98,12 @@ func newSessions(
 
 func newActions(
 	s Stores, g *grants.Service, ss *sessions.Service, xs *xapps.Service, x *xhttp.Gateway, o ports.Observer,
-	cfg config.Config,
+	till *spending.Service, cfg config.Config,
 ) *actions.Service {
 	xs = xs.Through(s.Warm.Registry.XApps())
 	limits := quotas.New(s.Quota, quota.Limit{Max: cfg.ClientLimit, Window: time.Minute})
 	return actions.New(actions.Parts{
-		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits),
+		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits, till),
 	})
 }
 
