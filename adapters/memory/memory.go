@@ -24,6 +24,8 @@ type Store struct {
 	uses           *Uses
 	quota          *Quota
 	heads          *Heads
+	usage          *Usage
+	budgets        *Budgets
 }
 
 var (
@@ -36,7 +38,7 @@ func Open() *Store {
 	return &Store{
 		vault: NewVault(), registry: NewRegistry(), authorizations: NewAuthorizations(), codes: NewCodes(),
 		sessions: NewSessions(), signingKeys: NewSigningKeys(), operators: NewOperators(), uses: NewUses(),
-		quota: NewQuota(), heads: NewHeads(),
+		quota: NewQuota(), heads: NewHeads(), usage: NewUsage(), budgets: NewBudgets(),
 	}
 }
 
@@ -72,6 +74,12 @@ func (s *Store) Changes() ports.Changes { return &Changes{s} }
 
 // Heads returns the store of the newest versions of what is kept elsewhere.
 func (s *Store) Heads() ports.Heads { return s.heads }
+
+// Usage returns the store of what calls came to.
+func (s *Store) Usage() ports.Usage { return s.usage }
+
+// Budgets returns the store of budgets.
+func (s *Store) Budgets() ports.Budgets { return s.budgets }
 
 // Ping returns nil unless ctx has ended: memory is always there.
 func (s *Store) Ping(ctx context.Context) error { return ended(ctx) }

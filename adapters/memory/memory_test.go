@@ -55,6 +55,12 @@ func TestConformance(t *testing.T) {
 	t.Run("Operators", func(t *testing.T) {
 		conformance.Operators(t, func(t *testing.T) ports.Operators { return open(t).Operators() })
 	})
+	t.Run("Usage", func(t *testing.T) {
+		conformance.Usage(t, func(t *testing.T) ports.Usage { return open(t).Usage() })
+	})
+	t.Run("Budgets", func(t *testing.T) {
+		conformance.Budgets(t, func(t *testing.T) ports.Budgets { return open(t).Budgets() })
+	})
 	t.Run("Uses", func(t *testing.T) {
 		conformance.Uses(t, func(t *testing.T) ports.Uses { return open(t).Uses() })
 	})

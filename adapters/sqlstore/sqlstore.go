@@ -113,6 +113,12 @@ func (s *Store) Changes() ports.Changes {
 // Heads returns the store of the newest versions of what is kept elsewhere.
 func (s *Store) Heads() ports.Heads { return newHeads(s) }
 
+// Usage returns the store of what calls came to.
+func (s *Store) Usage() ports.Usage { return &Usage{s.reads, s.counts} }
+
+// Budgets returns the store of budgets.
+func (s *Store) Budgets() ports.Budgets { return &Budgets{s.reads, s.writes} }
+
 // DB returns the connection that writes, for migrations.
 func (s *Store) DB() *sql.DB { return s.writes.DB }
 

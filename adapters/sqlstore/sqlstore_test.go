@@ -101,7 +101,7 @@ func conforms(t *testing.T, d database) {
 		s := d.open(t, dsn)
 		for _, table := range []string{
 			"grants", "applications", "api_keys", "xapps", "authorizations", "codes", "sessions", "signing_keys", "quotas",
-			"changes", "heads", "operators", "uses",
+			"changes", "heads", "operators", "uses", "usage", "billed", "budgets", "reservations",
 		} {
 			if _, err := s.DB().Exec("DELETE FROM " + table); err != nil {
 				t.Fatal(err)
@@ -140,6 +140,12 @@ func conforms(t *testing.T, d database) {
 	})
 	t.Run("Operators", func(t *testing.T) {
 		conformance.Operators(t, func(t *testing.T) ports.Operators { return fresh(t).Operators() })
+	})
+	t.Run("Usage", func(t *testing.T) {
+		conformance.Usage(t, func(t *testing.T) ports.Usage { return fresh(t).Usage() })
+	})
+	t.Run("Budgets", func(t *testing.T) {
+		conformance.Budgets(t, func(t *testing.T) ports.Budgets { return fresh(t).Budgets() })
 	})
 	t.Run("Uses", func(t *testing.T) {
 		conformance.Uses(t, func(t *testing.T) ports.Uses { return fresh(t).Uses() })

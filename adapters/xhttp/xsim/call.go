@@ -120,6 +120,7 @@ func (s *Sim) perform(c *call) reply {
 	if answer.status == 0 {
 		answer.status = c.act.Status()
 	}
+	s.bill(c, answer)
 	return answer
 }
 

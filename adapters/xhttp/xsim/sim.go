@@ -43,6 +43,7 @@ type Sim struct {
 	dms      mailbox
 	media    studio
 	streams  switchboard
+	cash     cashier
 }
 
 // settings are what POST /_sim/settings may change.
@@ -60,6 +61,7 @@ func New(opts Options) *Sim {
 		windows:  map[windowKey]*window{},
 		oauth:    newAuthority(), people: newDirectory(), posts: newArchive(),
 		lists: newShelf(), dms: newMailbox(), media: newStudio(), streams: newSwitchboard(),
+		cash: newCashier(),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

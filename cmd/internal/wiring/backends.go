@@ -33,6 +33,8 @@ type backend interface {
 	Uses() ports.Uses
 	Quota() ports.QuotaStore
 	Heads() ports.Heads
+	Usage() ports.Usage
+	Budgets() ports.Budgets
 	Close() error
 }
 
@@ -47,6 +49,8 @@ type Stores struct {
 	Operators      ports.Operators
 	Uses           ports.Uses
 	Quota          ports.QuotaStore
+	Usage          ports.Usage
+	Budgets        ports.Budgets
 	Clock          ports.Clock // that of the vault
 	Warm           Warm
 	Backends       []Backend  // each once
@@ -111,7 +115,7 @@ func (o *opener) all(ctx context.Context) (Stores, error) {
 	s := Stores{
 		Vault: main.Vault(), Registry: main.Registry(), Authorizations: main.Authorizations(), Codes: main.Codes(),
 		Sessions: main.Sessions(), SigningKeys: main.SigningKeys(),
-		Operators: main.Operators(), Uses: main.Uses(), Clock: main,
+		Operators: main.Operators(), Uses: main.Uses(), Usage: main.Usage(), Budgets: main.Budgets(), Clock: main,
 	}
 	for _, part := range []struct {
 		url  string

@@ -20,6 +20,7 @@ import (
 	"perch/app/operators"
 	"perch/app/quotas"
 	"perch/app/sessions"
+	"perch/app/spending"
 	"perch/app/uses"
 	"perch/app/xapps"
 	"perch/cmd/internal/config"
@@ -101,11 +102,11 @@ func newQuotas(s Stores, now *clock.Clock, cfg config.Config) (*quotas.Service, 
 
 func newActions(
 	s Stores, g *grants.Service, ss *sessions.Service, xs *xapps.Service, x *xhttp.Gateway, o ports.Observer,
-	limits *quotas.Service,
+	limits *quotas.Service, till *spending.Service,
 ) *actions.Service {
 	xs = xs.Through(s.Warm.Registry.XApps())
 	return actions.New(actions.Parts{
-		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits),
+		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits, till),
 	})
 }
 

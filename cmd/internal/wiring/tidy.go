@@ -7,6 +7,7 @@ import (
 
 	"perch/app/clock"
 	"perch/domain/session"
+	"perch/domain/spend"
 )
 
 // What has ended is kept a little longer: a code to notice that it is used
@@ -16,6 +17,7 @@ const (
 	keepCodes    = time.Hour
 	keepSessions = 24 * time.Hour
 	keepKeys     = session.AccessTTL + time.Hour
+	keepMarks    = 24 * time.Hour
 )
 
 // A tidier removes what has expired from the stores.
@@ -56,6 +58,8 @@ func (t *tidier) tidy(ctx context.Context, now time.Time) {
 		{"codes", t.stores.Codes.Sweep, now.Add(-keepCodes)},
 		{"sessions", t.stores.Sessions.Sweep, now.Add(-keepSessions)},
 		{"signing keys", t.stores.SigningKeys.Sweep, now.Add(-keepKeys)},
+		{"reservations of money", t.stores.Budgets.Expire, now},
+		{"marks of what was billed", t.sweepMarks, now.Add(-keepMarks)},
 	} {
 		n, err := sweep.do(ctx, sweep.at)
 		switch {
@@ -68,4 +72,9 @@ func (t *tidier) tidy(ctx context.Context, now time.Time) {
 			t.log.Debug("removed what has expired", "what", sweep.what, "count", n)
 		}
 	}
+}
+
+// sweepMarks removes the marks of days before.
+func (t *tidier) sweepMarks(ctx context.Context, before time.Time) (int, error) {
+	return t.stores.Usage.SweepMarks(ctx, spend.DayOf(before))
 }

@@ -9,7 +9,6 @@ package wiring
 import (
 	"context"
 	"log/slog"
-
 	"perch/adapters/httpapi"
 	"perch/adapters/jws"
 	"perch/cmd/internal/config"
@@ -73,9 +72,11 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		cleanup()
 		return nil, nil, err
 	}
-	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, quotasService)
-	operatorsService, cleanup3, err := newOperators(ctx, stores, keyring, uses, observer, cfg)
+	spendingService, cleanup3 := newSpending(ctx, stores, clock, observer, log)
+	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, quotasService, spendingService)
+	operatorsService, cleanup4, err := newOperators(ctx, stores, keyring, uses, observer, cfg)
 	if err != nil {
+		cleanup3()
 		cleanup2()
 		cleanup()
 		return nil, nil, err
@@ -95,15 +96,17 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	}
 	wiringDoors, err := newDoors(cfg, v, services, log)
 	if err != nil {
+		cleanup4()
 		cleanup3()
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	wiringTidier, cleanup4 := newTidier(ctx, stores, clock, log)
-	wiringKeeper, cleanup5 := newKeeper(ctx, grantsService, clock, log)
+	wiringTidier, cleanup5 := newTidier(ctx, stores, clock, log)
+	wiringKeeper, cleanup6 := newKeeper(ctx, grantsService, clock, log)
 	house := newHouse(wiringDoors, services, gateway, wiringTidier, wiringKeeper)
 	return house, func() {
+		cleanup6()
 		cleanup5()
 		cleanup4()
 		cleanup3()

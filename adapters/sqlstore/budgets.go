@@ -1,0 +1,201 @@
+package sqlstore
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/uptrace/bun"
+
+	"perch/domain/client"
+	"perch/domain/money"
+	"perch/domain/oauth"
+	"perch/domain/spend"
+	"perch/ports"
+)
+
+// Budgets is a ports.Budgets. What is set aside and what is given back is the
+// business of triggers, so that each is one statement.
+type Budgets struct{ reads, writes *bun.DB }
+
+var _ ports.Budgets = (*Budgets)(nil)
+
+// The states of a reservation.
+const (
+	underWay = iota
+	settled
+	expired
+)
+
+// expireMost is how many reservations one call lets expire.
+const expireMost = 500
+
+// Reserve inserts a row, which the trigger leaves out where a budget is full.
+func (s *Budgets) Reserve(ctx context.Context, r spend.Reservation) (bool, error) {
+	row := &reservationRow{
+		ID: r.ID, App: string(r.App), Grant: string(r.Grant), Day: int64(r.Day), Month: int64(r.Day.Month()),
+		Cost: int64(r.Cost), Least: int64(r.Least), AppDay: int64(r.Budget.Day), AppMonth: int64(r.Budget.Month),
+		GrantDay: int64(r.GrantBudget.Day), GrantMonth: int64(r.GrantBudget.Month), Expires: micros(r.Expires),
+	}
+	if !storable(row) {
+		return false, unstorable()
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	res, err := s.writes.NewInsert().Model(row).Exec(ctx)
+	if collides(err) {
+		return false, taken("reservation")
+	}
+	n, err := affected(ctx)(res, err)
+	return n > 0, err
+}
+
+func (s *Budgets) Settle(ctx context.Context, id string, cost money.Micros) error {
+	return s.end(ctx, settled, "?", int64(cost), "id = ? AND state <> ?", id, settled)
+}
+
+func (s *Budgets) end(ctx context.Context, state int, paid string, cost int64, where string, args ...any) error {
+	if !fit(args...) {
+		return ctx.Err()
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	_, err := affected(ctx)(s.writes.NewUpdate().Model((*reservationRow)(nil)).
+		Set("state = ?", state).Set("paid = "+paid, cost).Where(where, args...).Exec(ctx))
+	return err
+}
+
+// Expire takes one reservation after the other: those who change several at once
+// would wait for each other.
+func (s *Budgets) Expire(ctx context.Context, now time.Time) (n int, err error) {
+	ids, err := s.over(ctx, now)
+	if err != nil {
+		return 0, err
+	}
+	for _, id := range ids {
+		const alive = "id = ? AND state = ? AND expires <= ?"
+		if err := s.end(ctx, expired, "cost + ?", 0, alive, id, underWay, micros(now)); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, s.forget(ctx, now)
+}
+
+// over lists reservations that have expired.
+func (s *Budgets) over(ctx context.Context, now time.Time) (ids []string, err error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	if err := s.reads.NewSelect().Model((*reservationRow)(nil)).Column("id").
+		Where("state = ? AND expires <= ?", underWay, micros(now)).Limit(expireMost).Scan(ctx, &ids); err != nil {
+		return nil, unavailable(ctx, err)
+	}
+	return ids, nil
+}
+
+// forget removes what has ended long ago.
+func (s *Budgets) forget(ctx context.Context, now time.Time) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	_, err := s.writes.NewDelete().Model((*reservationRow)(nil)).
+		Where("state IN (?, ?) AND expires <= ?", settled, expired, micros(now.Add(-spend.KeepEnded))).Exec(ctx)
+	if err != nil {
+		return unavailable(ctx, err)
+	}
+	day, month := int64(spend.DayOf(now)), int64(spend.DayOf(now).Month())
+	_, err = s.writes.NewDelete().Model((*budgetRow)(nil)).Where("period < ? OR period BETWEEN ? AND ?",
+		spend.OldestPeriod(month, now), spend.FirstDay, spend.OldestPeriod(day, now)-1).Exec(ctx)
+	if err != nil {
+		return unavailable(ctx, err)
+	}
+	return nil
+}
+
+func (s *Budgets) Standing(ctx context.Context, accounts []spend.Account) ([]spend.Standing, error) {
+	there := map[spend.Account]spend.Standing{}
+	for chunk := range slices.Chunk(accounts, mostWide) {
+		rows, err := s.standing(ctx, chunk)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			st := r.standing()
+			there[st.Account] = st
+		}
+	}
+	out := make([]spend.Standing, len(accounts))
+	for i, a := range accounts {
+		out[i] = there[a]
+		out[i].Account = a
+	}
+	return out, ctx.Err()
+}
+
+func (s *Budgets) standing(ctx context.Context, accounts []spend.Account) (rows []budgetRow, err error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	q := s.reads.NewSelect().Model(&rows)
+	asked := false
+	for _, a := range accounts {
+		if fit(string(a.App), string(a.Grant)) {
+			q, asked = q.WhereOr("app = ? AND grant_id = ? AND period = ?", string(a.App), string(a.Grant), a.Period), true
+		}
+	}
+	if !asked {
+		return nil, nil
+	}
+	if err := q.Scan(ctx); err != nil {
+		return nil, unavailable(ctx, err)
+	}
+	return rows, nil
+}
+
+func (s *Budgets) Tell(ctx context.Context, a spend.Account, percent int64) (bool, error) {
+	if !fit(string(a.App), string(a.Grant)) {
+		return false, ctx.Err()
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	n, err := affected(ctx)(s.writes.NewUpdate().Model((*budgetRow)(nil)).Set("told = ?", percent).
+		Where("app = ? AND grant_id = ? AND period = ?", string(a.App), string(a.Grant), a.Period).
+		Where("told < ?", percent).Exec(ctx))
+	return n > 0, err
+}
+
+type reservationRow struct {
+	bun.BaseModel `bun:"table:reservations,alias:r"`
+
+	ID         string `bun:"id,pk"`
+	App        string `bun:"app"`
+	Grant      string `bun:"grant_id"`
+	Day        int64  `bun:"day"`
+	Month      int64  `bun:"month"`
+	Cost       int64  `bun:"cost"`
+	Least      int64  `bun:"least"`
+	AppDay     int64  `bun:"app_day"`
+	AppMonth   int64  `bun:"app_month"`
+	GrantDay   int64  `bun:"grant_day"`
+	GrantMonth int64  `bun:"grant_month"`
+	Expires    int64  `bun:"expires"`
+	State      int64  `bun:"state"`
+	Paid       int64  `bun:"paid"`
+}
+
+type budgetRow struct {
+	bun.BaseModel `bun:"table:budgets,alias:b"`
+
+	App      string `bun:"app,pk"`
+	Grant    string `bun:"grant_id,pk"`
+	Period   int64  `bun:"period,pk"`
+	Reserved int64  `bun:"reserved"`
+	Spent    int64  `bun:"spent"`
+	Lost     int64  `bun:"lost"`
+	Told     int64  `bun:"told"`
+}
+
+func (r *budgetRow) standing() spend.Standing {
+	return spend.Standing{
+		Account:  spend.Account{App: client.AppID(r.App), Grant: oauth.GrantID(r.Grant), Period: r.Period},
+		Reserved: money.Micros(r.Reserved), Spent: money.Micros(r.Spent), Lost: money.Micros(r.Lost), Told: r.Told,
+	}
+}

@@ -1,0 +1,69 @@
+package spending
+
+import (
+	"context"
+	"time"
+
+	"perch/domain/fault"
+	"perch/domain/money"
+	"perch/domain/spend"
+)
+
+// refusal says which budget is spent, and until when.
+func (s *Service) refusal(ctx context.Context, r spend.Reservation) error {
+	limits := r.Limits()
+	accounts := make([]spend.Account, len(limits))
+	for i, l := range limits {
+		accounts[i] = l.Account
+	}
+	standing, err := s.Budgets.Standing(ctx, accounts)
+	if err != nil {
+		return err
+	}
+	var worst error
+	var longest time.Duration
+	for i, l := range limits {
+		st := standing[i]
+		if st.Admits(r, l.Max) {
+			continue
+		}
+		wait := time.Second // others are under way
+		if st.Spent+r.Least > l.Max {
+			wait = max(l.Ends.Sub(s.Now()), time.Second)
+			s.watch.spent(l)
+		}
+		if wait > longest {
+			longest, worst = wait, spentBudget(r, l, st, wait)
+		}
+	}
+	if worst == nil { // somebody has given back meanwhile
+		return fault.New(fault.Limited, "the budget was taken up by other calls at this moment; send the request again").
+			Named("budget-spent").After(time.Second)
+	}
+	return worst
+}
+
+func spentBudget(r spend.Reservation, l spend.Limit, st spend.Standing, wait time.Duration) error {
+	left := max(l.Max-st.Spent-st.Reserved, 0)
+	advice := "wait until the calls under way have ended, or ask for less at once"
+	if st.Spent+r.Least > l.Max {
+		advice = "wait until the budget renews, or ask the operator of this Perch for a larger one"
+	}
+	return fault.New(fault.Limited, "the %s's budget of %s USD for the %s has %s USD left, and this call may cost %s USD; %s",
+		whose(l.Grant), l.Max, period(l), left, r.Cost, advice).
+		Named("budget-spent").After(wait).
+		With("budget", whose(l.Grant)).With("period", period(l)).With("size", l.Max.String()).
+		With("spent", st.Spent.String()).With("reserved", st.Reserved.String()).With("cost", r.Cost.String()).
+		With("renews", l.Ends.Format(time.RFC3339))
+}
+
+// period names the period of a limit.
+func period(l spend.Limit) string {
+	if l.Period >= spend.FirstDay {
+		return "day"
+	}
+	return "month"
+}
+
+// share is how many percent of the limit are spent.
+func share(spent, limit money.Micros) int64 { return int64(spent) * 100 / max(int64(limit), 1) }
