@@ -141,7 +141,9 @@ func (v appList) Run(ctx context.Context, p *program) error {
 	}
 	var rows [][]string
 	for _, a := range apps {
-		rows = append(rows, []string{a.ID, a.Name, a.Status, a.XApp, a.Origins.String(), strings.Join(a.Limits, ", "), a.budget(), when(a.CreatedAt)})
+		rows = append(rows, []string{
+			a.ID, a.Name, a.Status, a.XApp, a.Origins.String(), strings.Join(a.Limits, ", "), a.budget(), when(a.CreatedAt),
+		})
 	}
 	p.list("ID\tNAME\tSTATUS\tX APP\tORIGINS\tLIMITS\tBUDGET\tCREATED", rows,
 		"There are no client applications; perch apps add NAME registers one.")
@@ -198,7 +200,9 @@ func (v appChange) Run(ctx context.Context, p *program) error {
 			in[name] = split(list)
 		}
 	}
-	for name, list := range map[string][]string{"redirect_uris": v.RedirectURIs, "actions": v.Actions, "limits": v.Limits} {
+	for name, list := range map[string][]string{
+		"redirect_uris": v.RedirectURIs, "actions": v.Actions, "limits": v.Limits,
+	} {
 		if list != nil {
 			in[name] = some(list)
 		}
