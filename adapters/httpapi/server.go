@@ -24,6 +24,7 @@ import (
 	"perch/app/health"
 	"perch/app/operators"
 	"perch/app/sessions"
+	"perch/app/usage"
 	"perch/app/uses"
 	"perch/app/xapps"
 )
@@ -52,6 +53,7 @@ type Services struct {
 	Operators *operators.Service
 	Health    *health.Service
 	Uses      *uses.Uses
+	Usage     *usage.Service
 }
 
 // patience is how long the door waits.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"perch/app/cache"
 	"perch/domain/client"
 )
 
@@ -148,6 +149,9 @@ func (c Config) checkRest() (m Mistakes) {
 	}
 	if c.ClientLimit < 0 {
 		m = append(m, Mistake{"PERCH_CLIENT_LIMIT_PER_MINUTE", "is negative; write 0 for no limit"})
+	}
+	if _, err := cache.Parse(c.Cache); err != nil {
+		m = append(m, Mistake{"PERCH_CACHE", "cannot be read: " + err.Error()})
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		m = append(m, Mistake{"PERCH_LOG_LEVEL", fmt.Sprintf("is %q; use debug, info, warn or error", c.LogLevel)})

@@ -132,6 +132,8 @@ func TestEachMistake(t *testing.T) {
 		{"PERCH_X_API_URL=http://api.x.com", "PERCH_X_API_URL", "uses http"},
 		{"PERCH_X_AUTHORIZE_URL=https://x.com/?a=b", "PERCH_X_AUTHORIZE_URL", "no user, query"},
 		{"PERCH_CLIENT_LIMIT_PER_MINUTE=many", "PERCH_CLIENT_LIMIT_PER_MINUTE", "a value like 6000"},
+		{"PERCH_CACHE=getMe=5m", "PERCH_CACHE", "operationId"},
+		{"PERCH_CACHE=getUsersMe", "PERCH_CACHE", "getUsersMe=5m, or off"},
 		{"PERCH_CLIENT_LIMIT_PER_MINUTE=-1", "PERCH_CLIENT_LIMIT_PER_MINUTE", "negative"},
 		{"PERCH_LOG_LEVEL=loud", "PERCH_LOG_LEVEL", "debug, info, warn or error"},
 		{"PERCH_LOG_FORMAT=xml", "PERCH_LOG_FORMAT", "json or text"},

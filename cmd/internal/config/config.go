@@ -99,6 +99,10 @@ type Config struct {
 	// minute; 0 is no limit.
 	ClientLimit int64 `name:"client-limit-per-minute" env:"PERCH_CLIENT_LIMIT_PER_MINUTE" default:"6000" placeholder:"CALLS" help:"How many calls each client application may make in a minute; 0 for no limit."`
 
+	// Cache says how long answers to which reads are kept, in the words of
+	// cache.Parse.
+	Cache string `env:"PERCH_CACHE" default:"getUsersMe=5m" placeholder:"RULES" help:"For how long answers to which reads are given again, to the same grant: operations of X and times, as getUsersMe=5m getPostsById=30s, or off. Each replica keeps its own, in memory."`
+
 	// LogLevel is debug, info, warn or error; LogFormat is json or text.
 	LogLevel  string `env:"PERCH_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"How much is logged: debug, info, warn or error."`
 	LogFormat string `env:"PERCH_LOG_FORMAT" default:"json" placeholder:"FORMAT" help:"How it is logged: json or text."`

@@ -44,6 +44,7 @@ func (c Config) Show() []Setting {
 		{"PERCH_X_API_URL", c.X.APIURL},
 		{"PERCH_X_AUTHORIZE_URL", c.X.AuthorizeURL},
 		{"PERCH_CLIENT_LIMIT_PER_MINUTE", strconv.FormatInt(c.ClientLimit, 10)},
+		{"PERCH_CACHE", or(c.Cache, Off)},
 		{"PERCH_LOG_LEVEL", c.LogLevel},
 		{"PERCH_LOG_FORMAT", c.LogFormat},
 		{"PERCH_SHUTDOWN_GRACE", c.ShutdownGrace.String()},

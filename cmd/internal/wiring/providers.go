@@ -13,6 +13,7 @@ import (
 	"perch/adapters/xhttp"
 	"perch/app/access"
 	"perch/app/actions"
+	"perch/app/cache"
 	"perch/app/clients"
 	"perch/app/clock"
 	"perch/app/grants"
@@ -20,6 +21,7 @@ import (
 	"perch/app/operators"
 	"perch/app/quotas"
 	"perch/app/sessions"
+	"perch/app/usage"
 	"perch/app/uses"
 	"perch/app/xapps"
 	"perch/cmd/internal/config"
@@ -97,13 +99,23 @@ func newSessions(
 
 func newActions(
 	s Stores, g *grants.Service, ss *sessions.Service, xs *xapps.Service, x *xhttp.Gateway, o ports.Observer,
-	cfg config.Config,
+	keep *cache.Service, cfg config.Config,
 ) *actions.Service {
 	xs = xs.Through(s.Warm.Registry.XApps())
 	limits := quotas.New(s.Quota, quota.Limit{Max: cfg.ClientLimit, Window: time.Minute})
 	return actions.New(actions.Parts{
-		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits),
+		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits, keep), Cache: keep,
 	})
+}
+
+// newCache takes rules that were checked.
+func newCache(c *clock.Clock, cfg config.Config) (*cache.Service, error) {
+	rules, err := cache.Parse(cfg.Cache)
+	return cache.New(rules, nil, c.Now), err
+}
+
+func newUsage(s Stores, c *clock.Clock) *usage.Service {
+	return usage.New(nil, s.Usage, s.Budgets, s.Registry.Apps(), c.Now)
 }
 
 func newGate(s Stores, c *clients.Service, ss *sessions.Service) *access.Gate {

@@ -66,7 +66,13 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, observer, cfg)
 	sessionsService := newSessions(stores, keyring, signer, proofs, clientsService, grantsService, clock, cfg)
 	gate := newGate(stores, clientsService, sessionsService)
-	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, cfg)
+	cacheService, err := newCache(clock, cfg)
+	if err != nil {
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, cacheService, cfg)
 	operatorsService, cleanup3, err := newOperators(ctx, stores, keyring, uses, observer, cfg)
 	if err != nil {
 		cleanup2()
@@ -74,6 +80,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		return nil, nil, err
 	}
 	healthService := newHealth(stores, gateway, ring)
+	usageService := newUsage(stores, clock)
 	services := httpapi.Services{
 		Gate:      gate,
 		Actions:   actionsService,
@@ -84,6 +91,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		Operators: operatorsService,
 		Health:    healthService,
 		Uses:      uses,
+		Usage:     usageService,
 	}
 	wiringDoors, err := newDoors(cfg, v, services, log)
 	if err != nil {
