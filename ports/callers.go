@@ -16,6 +16,7 @@ type Caller struct {
 	App     client.App
 	Grant   oauth.GrantID // empty: the X App acts itself, or nobody
 	User    user.ID       // whose grant it is
+	Scopes  oauth.Scopes  // that the user has granted
 	Batch   bool          // nobody waits for the answer: others go first
 }
 

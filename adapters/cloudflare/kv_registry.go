@@ -7,6 +7,7 @@ import (
 	"perch/domain/apikey"
 	"perch/domain/client"
 	"perch/domain/fault"
+	"perch/domain/money"
 	"perch/domain/oauth"
 	"perch/domain/secret"
 	"perch/domain/xapp"
@@ -79,13 +80,23 @@ type appRow struct {
 	Scopes       []string        `json:"scopes"`
 	Cookies      bool            `json:"cookies,omitempty"`
 	DPoP         bool            `json:"dpop,omitempty"`
+	Limits       []string        `json:"limits,omitempty"`
+	Budget       budgetRow       `json:"budget,omitzero"`
+	GrantBudget  budgetRow       `json:"grant_budget,omitzero"`
 	Created      int64           `json:"created"`
+}
+
+// A budgetRow is in millionths of a US dollar.
+type budgetRow struct {
+	Day   money.Micros `json:"day,omitempty"`
+	Month money.Micros `json:"month,omitempty"`
 }
 
 func rowOfApp(a client.App) *appRow {
 	return &appRow{
 		ID: string(a.ID), Name: a.Name, XApp: string(a.XApp), Status: string(a.Status), Origins: a.Origins,
 		RedirectURIs: a.RedirectURIs, Actions: a.Actions, Scopes: a.Scopes, Cookies: a.Cookies, DPoP: a.DPoP,
+		Limits: a.Limits, Budget: budgetRow(a.Budget), GrantBudget: budgetRow(a.GrantBudget),
 		Created: micros(a.Created),
 	}
 }
@@ -94,6 +105,7 @@ func (r *appRow) app() client.App {
 	return client.App{
 		ID: client.AppID(r.ID), Name: r.Name, XApp: xapp.ID(r.XApp), Status: client.Status(r.Status), Origins: r.Origins,
 		RedirectURIs: r.RedirectURIs, Actions: r.Actions, Scopes: r.Scopes, Cookies: r.Cookies, DPoP: r.DPoP,
+		Limits: r.Limits, Budget: money.Budget(r.Budget), GrantBudget: money.Budget(r.GrantBudget),
 		Created: moment(r.Created),
 	}
 }
@@ -153,6 +165,7 @@ type keyRow struct {
 	Actions   []string        `json:"actions,omitempty"`
 	Addresses []string        `json:"addresses,omitempty"`
 	AppOnly   bool            `json:"app_only"`
+	Batch     bool            `json:"batch,omitempty"`
 	Created   int64           `json:"created"`
 	Expires   int64           `json:"expires"`
 	Revoked   int64           `json:"revoked"`
@@ -162,7 +175,7 @@ func rowOfKey(k apikey.Key) *keyRow {
 	r := &keyRow{
 		ID: string(k.ID), App: string(k.App), Kind: string(k.Kind), Name: k.Name, Hint: k.Hint, Digest: k.Digest,
 		Grants: k.Grants, Actions: k.Actions, Addresses: apikey.Written(k.Addresses), AppOnly: k.AppOnly,
-		Created: micros(k.Created), Expires: micros(k.Expires), Revoked: micros(k.Revoked),
+		Batch: k.Batch, Created: micros(k.Created), Expires: micros(k.Expires), Revoked: micros(k.Revoked),
 	}
 	if len(k.Grants) > 0 {
 		r.First = k.Grants[0]
@@ -178,7 +191,7 @@ func (r *keyRow) key() apikey.Key {
 	return apikey.Key{
 		ID: apikey.ID(r.ID), App: client.AppID(r.App), Kind: apikey.Kind(r.Kind), Name: r.Name, Hint: r.Hint,
 		Digest: r.Digest, Grants: grants, Actions: r.Actions, Addresses: apikey.Read(r.Addresses), AppOnly: r.AppOnly,
-		Created: moment(r.Created), Expires: moment(r.Expires), Revoked: moment(r.Revoked),
+		Batch: r.Batch, Created: moment(r.Created), Expires: moment(r.Expires), Revoked: moment(r.Revoked),
 	}
 }
 

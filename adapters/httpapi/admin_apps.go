@@ -40,14 +40,23 @@ func (s *Server) createApp(r *request) error {
 		Scopes       []string `json:"scopes"`
 		Cookies      bool     `json:"cookies"`
 		DPoP         bool     `json:"dpop"`
+		Limits       []string `json:"limits"`
+		budgetsChange
 	}
 	if err := r.decode(&in); err != nil {
 		return err
 	}
-	a, err := s.services.Clients.Register(r.ctx, client.App{
+	budgets, err := in.read()
+	if err != nil {
+		return err
+	}
+	app := client.App{
 		Name: in.Name, XApp: xapp.ID(in.XApp), Origins: origins(in.Origins),
 		RedirectURIs: in.RedirectURIs, Actions: in.Actions, Scopes: in.Scopes, Cookies: in.Cookies, DPoP: in.DPoP,
-	})
+		Limits: in.Limits,
+	}
+	budgets(&app)
+	a, err := s.services.Clients.Register(r.ctx, app)
 	if err != nil {
 		return err
 	}
@@ -68,14 +77,21 @@ func (s *Server) changeApp(r *request) error {
 		Scopes       *[]string `json:"scopes"`
 		Cookies      *bool     `json:"cookies"`
 		DPoP         *bool     `json:"dpop"`
+		Limits       *[]string `json:"limits"`
+		budgetsChange
 	}
 	if err := r.decode(&in); err != nil {
+		return err
+	}
+	budgets, err := in.read()
+	if err != nil {
 		return err
 	}
 	a, err := s.services.Clients.Change(r.ctx, client.AppID(r.param("id")), func(a client.App) client.App {
 		put(&a.Name, in.Name)
 		put(&a.Cookies, in.Cookies)
 		put(&a.DPoP, in.DPoP)
+		budgets(&a)
 		if in.Status != nil {
 			a.Status = client.Status(*in.Status)
 		}
@@ -85,6 +101,7 @@ func (s *Server) changeApp(r *request) error {
 		replace(&a.RedirectURIs, in.RedirectURIs)
 		replace(&a.Actions, in.Actions)
 		replace(&a.Scopes, in.Scopes)
+		replace(&a.Limits, in.Limits)
 		return a
 	})
 	if err != nil {

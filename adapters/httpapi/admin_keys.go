@@ -24,6 +24,7 @@ type keyView struct {
 	Actions    []string   `json:"actions"`
 	Addresses  []string   `json:"addresses"`
 	AppOnly    bool       `json:"app_only"`
+	Batch      bool       `json:"batch"`
 	CreatedAt  *time.Time `json:"created_at"`
 	ExpiresAt  *time.Time `json:"expires_at"`
 	RevokedAt  *time.Time `json:"revoked_at"`
@@ -35,7 +36,8 @@ func viewKey(k apikey.Key, used time.Time) keyView {
 	view := keyView{
 		ID: string(k.ID), AppID: string(k.App), Kind: string(k.Kind), Name: k.Name, Hint: k.Hint,
 		Grants: texts(k.Grants), Actions: texts(k.Actions), Addresses: texts(apikey.Written(k.Addresses)),
-		AppOnly: k.AppOnly, CreatedAt: instant(k.Created), ExpiresAt: instant(k.Expires), RevokedAt: instant(k.Revoked),
+		AppOnly: k.AppOnly, Batch: k.Batch,
+		CreatedAt: instant(k.Created), ExpiresAt: instant(k.Expires), RevokedAt: instant(k.Revoked),
 		LastUsedAt: instant(used),
 	}
 	if len(k.Grants) == 1 {
@@ -84,6 +86,7 @@ func (s *Server) issueKey(r *request) error {
 		Actions   []string  `json:"actions"`
 		Addresses []string  `json:"addresses"`
 		AppOnly   bool      `json:"app_only"`
+		Batch     bool      `json:"batch"`
 		ExpiresAt time.Time `json:"expires_at"`
 	}
 	if err := r.decode(&in); err != nil {
@@ -91,7 +94,7 @@ func (s *Server) issueKey(r *request) error {
 	}
 	key := apikey.Key{
 		App: client.AppID(r.param("id")), Kind: apikey.Kind(in.Kind), Name: in.Name, Actions: in.Actions,
-		AppOnly: in.AppOnly, Expires: micros(in.ExpiresAt),
+		AppOnly: in.AppOnly, Batch: in.Batch, Expires: micros(in.ExpiresAt),
 	}
 	if in.GrantID != "" {
 		in.Grants = append(in.Grants, in.GrantID)
@@ -151,15 +154,15 @@ type keyChange struct {
 	Grants    *[]string           `json:"grants"`
 	Actions   *[]string           `json:"actions"`
 	Addresses *[]string           `json:"addresses"`
+	Batch     *bool               `json:"batch"`
 	ExpiresAt optional[time.Time] `json:"expires_at"`
 }
 
 // to returns what the change makes of a key whose grants and addresses were read
 // before.
 func (in keyChange) to(k apikey.Key, grants []oauth.GrantID, addresses []netip.Prefix) apikey.Key {
-	if in.Name != nil {
-		k.Name = *in.Name
-	}
+	put(&k.Name, in.Name)
+	put(&k.Batch, in.Batch)
 	if in.Grants != nil {
 		k.Grants = grants
 	}

@@ -28,8 +28,9 @@ func set(list string) map[string]bool {
 }
 
 const (
-	appFields   = "id name x_app status origins redirect_uris actions scopes cookies dpop created_at"
-	keyFields   = "id app_id kind name hint grants actions addresses app_only created_at expires_at revoked_at last_used_at"
+	appFields = "id name x_app status origins redirect_uris actions scopes cookies dpop limits " +
+		"budget_day budget_month grant_budget_day grant_budget_month created_at"
+	keyFields   = "id app_id kind name hint grants actions addresses app_only batch created_at expires_at revoked_at last_used_at"
 	xappFields  = "id name client_id has_client_secret has_bearer has_api_key created_at from"
 	grantFields = "id app_id x_app user scopes state expires_at created_at updated_at"
 )
@@ -67,6 +68,9 @@ func TestApps(t *testing.T) {
 		`{"name":"x","origins":["null"]}`: "origin",
 		`{"name":"x","cookies":true,"origins":["https://*.example"]}`: "origin",
 		`{"name":"x","cookies":true,"dpop":true}`:                     "exclude each other",
+		`{"name":"x","budget_day":"-5"}`:                              "US dollars",
+		`{"name":"x","grant_budget_month":"a lot"}`:                   `"field":"grant_budget_month"`,
+		`{"name":"x","budget_day":5}`:                                 "text in quotes",
 		`{"name":"x","actions":["whatever"]}`:                         "whatever",
 		`[]`:                                                          "JSON", ``: "JSON", `{`: "JSON",
 	} {
@@ -84,6 +88,28 @@ func TestApps(t *testing.T) {
 	a = ask(t, "POST", h.admin+"/admin/v1/apps", `{"name":"x"}`, "Authorization: Bearer "+adminToken, "Content-Type: text/plain")
 	if a.StatusCode != http.StatusBadRequest {
 		t.Errorf("text/plain: %d", a.StatusCode)
+	}
+}
+
+func TestAnApplicationsBudgetsAreInDollars(t *testing.T) {
+	h := build(t, plan{})
+	a := h.operator("POST", "/admin/v1/apps", `{"name":"Two","budget_day":"5","grant_budget_month":"0.5"}`)
+	app := a.json(t)
+	path := "/admin/v1/apps/" + app["id"].(string)
+	say := func(app map[string]any) string {
+		return fmt.Sprint(app["budget_day"], " ", app["budget_month"], " ", app["grant_budget_day"], " ", app["grant_budget_month"])
+	}
+	if got := say(app); got != "5.00 <nil> <nil> 0.50" {
+		t.Errorf("made with: %s", got)
+	}
+	if got := say(h.operator("PATCH", path, `{"budget_month":"12.5","budget_day":"0"}`).json(t)); got != "<nil> 12.50 <nil> 0.50" {
+		t.Errorf("changed to: %s", got)
+	}
+	if a := h.operator("PATCH", path, `{"grant_budget_day":"1,5"}`); a.StatusCode != http.StatusBadRequest || !strings.Contains(a.body, "US dollars") {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+	if got := say(h.operator("GET", path, "").json(t)); got != "<nil> 12.50 <nil> 0.50" {
+		t.Errorf("after a refused change: %s", got)
 	}
 }
 

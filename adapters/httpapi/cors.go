@@ -14,12 +14,13 @@ import (
 // What pages may send and read, the same for all. The origin is always named
 // exactly; credentials are for cookie mode alone.
 const (
-	sendable = "Authorization, Content-Type, Accept, Accept-Language, Idempotency-Key, Perch-Grant, X-Csrf-Token, DPoP"
+	sendable = "Authorization, Content-Type, Accept, Accept-Language, Idempotency-Key, Perch-Grant, X-Csrf-Token, DPoP, " +
+		"Cache-Control"
 	readable = "x-rate-limit-limit, x-rate-limit-remaining, x-rate-limit-reset, " +
 		"x-user-limit-24hour-limit, x-user-limit-24hour-remaining, x-user-limit-24hour-reset, " +
 		"x-app-limit-24hour-limit, x-app-limit-24hour-remaining, x-app-limit-24hour-reset, " +
-		"x-transaction-id, retry-after, " + RequestID + ", WWW-Authenticate, DPoP-Nonce, " +
-		"RateLimit, RateLimit-Policy, Perch-Cost, Perch-Problem, Idempotency-Replayed, Cache-Status, Location"
+		"x-transaction-id, retry-after, " + RequestID + ", WWW-Authenticate, DPoP-Nonce, Age, Cache-Status, " +
+		"RateLimit, RateLimit-Policy, Perch-Cost, Perch-Problem, Idempotency-Replayed, Location"
 	preflightTTL = "600" // seconds
 )
 

@@ -30,6 +30,7 @@ import (
 	"perch/app/operators"
 	"perch/app/quotas"
 	"perch/app/sessions"
+	"perch/app/usage"
 	"perch/app/uses"
 	"perch/app/xapps"
 	"perch/domain/apikey"
@@ -227,6 +228,7 @@ func furnish(t testing.TB, p plan, x ports.TwitterGateway, issuer string, log *s
 		}),
 		Clients: cs, Grants: gs, Sessions: ss, XApps: xs, Operators: os, Health: health.New(p.parts...), Uses: us,
 		Quotas: rules,
+		Usage:  usage.New(nil, store.Usage(), store.Budgets(), s.apps, time.Now),
 	}
 }
 

@@ -74,11 +74,11 @@ func bearing(key string) string { return "Authorization: Bearer " + key }
 func TestAKeyIsMadeWithWhatNarrowsIt(t *testing.T) {
 	h := build(t, plan{})
 	path, other := "/admin/v1/apps/"+string(h.app.ID)+"/keys", h.adopt("42")
-	a := h.operator("POST", path, fmt.Sprintf(`{"kind":"secret","name":"CI","grants":[%q,%q],"actions":["read","tag:Posts"],`+
+	a := h.operator("POST", path, fmt.Sprintf(`{"kind":"secret","name":"CI","batch":true,"grants":[%q,%q],"actions":["read","tag:Posts"],`+
 		`"addresses":["192.0.2.7","2001:db8::/32"]}`, h.grant, other))
 	m := a.json(t)
-	if fmt.Sprintln(m["grants"], m["actions"], m["addresses"], m["name"], m["grant_id"]) != fmt.Sprintf(
-		"[%s %s] [read tag:Posts] [192.0.2.7/32 2001:db8::/32] CI <nil>\n", h.grant, other) {
+	if fmt.Sprintln(m["grants"], m["actions"], m["addresses"], m["name"], m["grant_id"], m["batch"]) != fmt.Sprintf(
+		"[%s %s] [read tag:Posts] [192.0.2.7/32 2001:db8::/32] CI <nil> true\n", h.grant, other) {
 		t.Errorf("%s", a.body)
 	}
 	if m := h.operator("POST", path, fmt.Sprintf(`{"kind":"secret","grant_id":%q}`, other)).json(t); m["grant_id"] != other {
@@ -95,6 +95,7 @@ func TestAKeyIsMadeWithWhatNarrowsIt(t *testing.T) {
 		`{"kind":"secret","addresses":"::1"}`:                         "list in brackets",
 		`{"kind":"secret","expires_at":"2001-01-02T03:04:05Z"}`:       "expired already",
 		`{"kind":"publishable","actions":["read"]}`:                   "only starts sign-ins",
+		`{"kind":"publishable","batch":true}`:                         "only starts sign-ins",
 		`{"kind":"publishable","addresses":["::1"]}`:                  "only starts sign-ins",
 		`{"kind":"secret","digest":"x"}`:                              `\"digest\"`,
 		`{"kind":"secret","name":"` + strings.Repeat("n", 201) + `"}`: "200 characters",
@@ -127,7 +128,7 @@ func TestAKeyIsChangedWhereItMayBe(t *testing.T) {
 	for _, member := range []string{
 		`"kind":"publishable"`, `"app_id":"x"`, `"app_only":true`, `"digest":"x"`, `"key":"sk_x"`, `"hint":"x"`, `"revoked_at":null`,
 		`"role":"owner"`, `"scopes":[]`, `"tenant":"x"`, `"budget":1`, `"grant_id":"x"`, `"expires_at":7`, `"expires_at":"2001-01-02T03:04:05Z"`,
-		`"actions":["nope"]`, `"addresses":["x"]`, `"name":1`,
+		`"actions":["nope"]`, `"addresses":["x"]`, `"name":1`, `"batch":1`,
 	} {
 		if a := h.operator("PATCH", path, "{"+member+"}"); a.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: %d %s", member, a.StatusCode, a.body)
@@ -142,6 +143,11 @@ func TestAKeyIsChangedWhereItMayBe(t *testing.T) {
 	m = h.operator("PATCH", path, `{"grants":[],"actions":[],"addresses":[],"expires_at":null}`).json(t)
 	if fmt.Sprint(m["grants"], m["actions"], m["addresses"], m["expires_at"]) != "[] [] [] <nil>" || m["name"] != "new" {
 		t.Errorf("widened: %v", m)
+	}
+	for _, is := range []bool{true, false} {
+		if m := h.operator("PATCH", path, fmt.Sprintf(`{"batch":%t}`, is)).json(t); m["batch"] != is || m["name"] != "new" {
+			t.Errorf("for batches, or not: %v", m)
+		}
 	}
 	if a := h.operator("PATCH", "/admin/v1/keys/nope", `{}`); a.StatusCode != http.StatusNotFound {
 		t.Errorf("no such key: %d", a.StatusCode)

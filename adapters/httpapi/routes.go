@@ -87,6 +87,7 @@ func (s *Server) publicRoutes() []route {
 		{get, "/v1/session", guardCaller, shareOwn, noLimit, problems, (*Server).showSession},
 		{del, "/v1/session", guardCaller, shareOwn, noLimit, problems, (*Server).signOut},
 		{get, "/v1/session/sign-in", guardAnyone, shareNobody, noLimit, pages, (*Server).signIn},
+		{get, "/v1/usage", guardCaller, shareOwn, noLimit, problems, (*Server).showUsage},
 		{get, healthPath, guardAnyone, shareNobody, noLimit, problems, (*Server).alive},
 		{head, healthPath, guardAnyone, shareNobody, noLimit, problems, (*Server).alive},
 		{get, readyPath, guardAnyone, shareNobody, noLimit, problems, (*Server).ready},
@@ -124,6 +125,7 @@ func (s *Server) adminRoutes() []route {
 		{patch, "/admin/v1/operators/:id", guardOwner, shareNobody, jsonLimit, problems, (*Server).changeOperator},
 		{del, "/admin/v1/operators/:id", guardOwner, shareNobody, noLimit, problems, (*Server).revokeOperator},
 		{post, "/admin/v1/operators/:id/rotate", guardOwner, shareNobody, jsonLimit, problems, (*Server).rotateOperator},
+		{get, "/admin/v1/usage", guardViewer, shareNobody, noLimit, problems, (*Server).showAllUsage},
 		{get, healthPath, guardAnyone, shareNobody, noLimit, problems, (*Server).alive},
 		{get, readyPath, guardAnyone, shareNobody, noLimit, problems, (*Server).ready},
 	}

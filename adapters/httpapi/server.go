@@ -25,6 +25,7 @@ import (
 	"perch/app/operators"
 	"perch/app/quotas"
 	"perch/app/sessions"
+	"perch/app/usage"
 	"perch/app/uses"
 	"perch/app/xapps"
 )
@@ -54,6 +55,7 @@ type Services struct {
 	Health    *health.Service
 	Uses      *uses.Uses
 	Quotas    *quotas.Service
+	Usage     *usage.Service
 }
 
 // patience is how long the door waits.

@@ -52,24 +52,27 @@ func viewGrant(g oauth.Grant) grantView {
 }
 
 type appView struct {
-	ID           string     `json:"id"`
-	Name         string     `json:"name"`
-	XApp         string     `json:"x_app"`
-	Status       string     `json:"status"`
-	Origins      []string   `json:"origins"`
-	RedirectURIs []string   `json:"redirect_uris"`
-	Actions      []string   `json:"actions"`
-	Scopes       []string   `json:"scopes"`
-	Cookies      bool       `json:"cookies"`
-	DPoP         bool       `json:"dpop"`
-	CreatedAt    *time.Time `json:"created_at"`
+	ID           string   `json:"id"`
+	Name         string   `json:"name"`
+	XApp         string   `json:"x_app"`
+	Status       string   `json:"status"`
+	Origins      []string `json:"origins"`
+	RedirectURIs []string `json:"redirect_uris"`
+	Actions      []string `json:"actions"`
+	Scopes       []string `json:"scopes"`
+	Cookies      bool     `json:"cookies"`
+	DPoP         bool     `json:"dpop"`
+	Limits       []string `json:"limits"`
+	budgetsView
+	CreatedAt *time.Time `json:"created_at"`
 }
 
 func viewApp(a client.App) appView {
 	return appView{
 		ID: string(a.ID), Name: a.Name, XApp: string(a.XApp), Status: string(a.Status),
 		Origins: texts(a.Origins), RedirectURIs: texts(a.RedirectURIs),
-		Actions: texts(a.Actions), Scopes: texts(a.Scopes), Cookies: a.Cookies, DPoP: a.DPoP, CreatedAt: instant(a.Created),
+		Actions: texts(a.Actions), Scopes: texts(a.Scopes), Cookies: a.Cookies, DPoP: a.DPoP,
+		Limits: texts(a.Limits), budgetsView: viewBudgets(a), CreatedAt: instant(a.Created),
 	}
 }
 

@@ -47,7 +47,7 @@ func newApplications() *Applications {
 		version: func(a *client.App) *int64 { return &a.Version },
 		copied: func(a client.App) client.App {
 			a.Origins, a.RedirectURIs = slices.Clone(a.Origins), slices.Clone(a.RedirectURIs)
-			a.Actions, a.Scopes = slices.Clone(a.Actions), slices.Clone(a.Scopes)
+			a.Actions, a.Scopes, a.Limits = slices.Clone(a.Actions), slices.Clone(a.Scopes), slices.Clone(a.Limits)
 			a.Created = moment(a.Created)
 			return a
 		},

@@ -76,6 +76,7 @@ type keyRow struct {
 	Actions   list   `bun:"actions"`
 	Addresses list   `bun:"addresses"`
 	AppOnly   int64  `bun:"app_only"` // 1: yes
+	Batch     int64  `bun:"batch"`    // 1: yes
 	Created   int64  `bun:"created"`
 	Expires   int64  `bun:"expires"`
 	Revoked   int64  `bun:"revoked"`
@@ -86,8 +87,8 @@ func rowOfKey(k apikey.Key) *keyRow {
 	r := &keyRow{
 		ID: string(k.ID), App: string(k.App), Kind: string(k.Kind), Name: k.Name, Hint: k.Hint, Digest: k.Digest,
 		Grants: listOf(k.Grants), Actions: listOf(k.Actions), Addresses: listOf(apikey.Written(k.Addresses)),
-		AppOnly: flag(k.AppOnly), Created: micros(k.Created), Expires: micros(k.Expires), Revoked: micros(k.Revoked),
-		Version: k.Version,
+		AppOnly: flag(k.AppOnly), Batch: flag(k.Batch),
+		Created: micros(k.Created), Expires: micros(k.Expires), Revoked: micros(k.Revoked), Version: k.Version,
 	}
 	if len(k.Grants) > 0 {
 		r.First = string(k.Grants[0])
@@ -103,7 +104,7 @@ func (r *keyRow) apiKey() apikey.Key {
 	return apikey.Key{
 		ID: apikey.ID(r.ID), App: client.AppID(r.App), Kind: apikey.Kind(r.Kind), Name: r.Name, Hint: r.Hint,
 		Digest: r.Digest, Grants: grants, Actions: itemsOf[string](r.Actions),
-		Addresses: apikey.Read(r.Addresses), AppOnly: r.AppOnly == 1,
+		Addresses: apikey.Read(r.Addresses), AppOnly: r.AppOnly == 1, Batch: r.Batch == 1,
 		Created: moment(r.Created), Expires: moment(r.Expires), Revoked: moment(r.Revoked), Version: r.Version,
 	}
 }

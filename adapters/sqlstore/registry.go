@@ -6,6 +6,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"perch/domain/client"
+	"perch/domain/money"
 	"perch/domain/secret"
 	"perch/domain/xapp"
 	"perch/ports"
@@ -78,6 +79,11 @@ type appRow struct {
 	Scopes       list   `bun:"scopes"`
 	Cookies      int64  `bun:"cookies"` // 1: yes
 	DPoP         int64  `bun:"dpop"`    // 1: yes
+	Limits       list   `bun:"limits"`
+	BudgetDay    int64  `bun:"budget_day"` // in millionths of a US dollar, as those that follow
+	BudgetMonth  int64  `bun:"budget_month"`
+	GrantDay     int64  `bun:"grant_budget_day"`
+	GrantMonth   int64  `bun:"grant_budget_month"`
 	Created      int64  `bun:"created"`
 	Version      int64  `bun:"version"`
 }
@@ -87,6 +93,8 @@ func rowOfApp(a client.App) *appRow {
 		ID: string(a.ID), Name: a.Name, XApp: string(a.XApp), Status: string(a.Status),
 		Origins: listOf(a.Origins), RedirectURIs: listOf(a.RedirectURIs),
 		Actions: listOf(a.Actions), Scopes: listOf(a.Scopes), Cookies: flag(a.Cookies), DPoP: flag(a.DPoP),
+		Limits: listOf(a.Limits), BudgetDay: int64(a.Budget.Day), BudgetMonth: int64(a.Budget.Month),
+		GrantDay: int64(a.GrantBudget.Day), GrantMonth: int64(a.GrantBudget.Month),
 		Created: micros(a.Created), Version: a.Version,
 	}
 }
@@ -96,7 +104,10 @@ func (r *appRow) app() client.App {
 		ID: client.AppID(r.ID), Name: r.Name, XApp: xapp.ID(r.XApp), Status: client.Status(r.Status),
 		Origins: itemsOf[client.Origin](r.Origins), RedirectURIs: itemsOf[string](r.RedirectURIs),
 		Actions: itemsOf[string](r.Actions), Scopes: itemsOf[string](r.Scopes), Cookies: r.Cookies == 1, DPoP: r.DPoP == 1,
-		Created: moment(r.Created), Version: r.Version,
+		Limits:      itemsOf[string](r.Limits),
+		Budget:      money.Budget{Day: money.Micros(r.BudgetDay), Month: money.Micros(r.BudgetMonth)},
+		GrantBudget: money.Budget{Day: money.Micros(r.GrantDay), Month: money.Micros(r.GrantMonth)},
+		Created:     moment(r.Created), Version: r.Version,
 	}
 }
 

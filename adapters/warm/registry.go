@@ -30,7 +30,7 @@ func (w *Watch) Registry(r ports.Registry) *Registry {
 			func(a client.App, _ time.Time) bool { return a.Status == client.Active },
 			func(a client.App) client.App {
 				a.Origins, a.RedirectURIs = slices.Clone(a.Origins), slices.Clone(a.RedirectURIs)
-				a.Actions, a.Scopes = slices.Clone(a.Actions), slices.Clone(a.Scopes)
+				a.Actions, a.Scopes, a.Limits = slices.Clone(a.Actions), slices.Clone(a.Scopes), slices.Clone(a.Limits)
 				return a
 			})},
 		keys: &APIKeys{r.Keys(), newShelf[string](w,

@@ -72,6 +72,7 @@ func (s *Service) Do(ctx context.Context, r Request) (reply ports.Reply, err err
 	event.User = j.as.grant.User.ID
 	j.who = ports.Caller{
 		Actor: r.Actor, Address: r.Address, App: r.App, Grant: j.as.grant.ID, User: j.as.grant.User.ID, Batch: r.Batch,
+		Scopes: j.as.grant.Scopes,
 	}
 	if r.Key != "" && s.Replays != nil && r.Call.Action.Method != "GET" {
 		return s.Replays.Once(ctx, j.who, r.Key, j.call, j.kept, func(

@@ -75,8 +75,8 @@ func (s *Service) RevokeKey(ctx context.Context, id apikey.ID) (apikey.Key, erro
 	})
 }
 
-// ChangeKey applies edit to the key as it is stored: its name, its expiry and
-// what narrows it. All else stays as it was.
+// ChangeKey applies edit to the key as it is stored: its name, its expiry, what
+// narrows it and whether it is for batches. All else stays as it was.
 func (s *Service) ChangeKey(
 	ctx context.Context, id apikey.ID, edit func(apikey.Key) apikey.Key,
 ) (apikey.Key, error) {
@@ -87,6 +87,7 @@ func (s *Service) ChangeKey(
 		}
 		to, next := edit(old), old
 		next.Name, next.Grants, next.Actions, next.Addresses = to.Name, to.Grants, to.Actions, to.Addresses
+		next.Batch = to.Batch
 		if err := next.Check(); err != nil || to.Expires.Equal(old.Expires) {
 			return next, err
 		}

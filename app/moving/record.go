@@ -8,6 +8,7 @@ import (
 	"perch/domain/apikey"
 	"perch/domain/client"
 	"perch/domain/fault"
+	"perch/domain/money"
 	"perch/domain/oauth"
 	"perch/domain/user"
 	"perch/domain/xapp"
@@ -49,7 +50,14 @@ type (
 		Scopes       []string        `json:"scopes"`
 		Cookies      bool            `json:"cookies,omitempty"`
 		DPoP         bool            `json:"dpop,omitempty"`
+		Limits       []string        `json:"limits,omitempty"`
+		Budget       budgetRecord    `json:"budget,omitzero"`
+		GrantBudget  budgetRecord    `json:"grant_budget,omitzero"`
 		Created      time.Time       `json:"created,omitzero"`
+	}
+	budgetRecord struct { // in millionths of a US dollar
+		Day   money.Micros `json:"day,omitempty"`
+		Month money.Micros `json:"month,omitempty"`
 	}
 	keyRecord struct {
 		ID        string          `json:"id"`
@@ -63,6 +71,7 @@ type (
 		Actions   []string        `json:"actions,omitempty"`
 		Addresses []string        `json:"addresses,omitempty"`
 		AppOnly   bool            `json:"app_only,omitempty"`
+		Batch     bool            `json:"batch,omitempty"`
 		Created   time.Time       `json:"created,omitzero"`
 		Expires   time.Time       `json:"expires,omitzero"`
 		Revoked   time.Time       `json:"revoked,omitzero"`
@@ -112,6 +121,7 @@ func recordOfApp(a client.App) appRecord {
 	return appRecord{
 		ID: string(a.ID), Name: a.Name, XApp: string(a.XApp), Status: string(a.Status), Origins: a.Origins,
 		RedirectURIs: a.RedirectURIs, Actions: a.Actions, Scopes: a.Scopes, Cookies: a.Cookies, DPoP: a.DPoP,
+		Limits: a.Limits, Budget: budgetRecord(a.Budget), GrantBudget: budgetRecord(a.GrantBudget),
 		Created: a.Created,
 	}
 }
@@ -120,6 +130,7 @@ func (r appRecord) app() client.App {
 	return client.App{
 		ID: client.AppID(r.ID), Name: r.Name, XApp: xapp.ID(r.XApp), Status: client.Status(r.Status), Origins: r.Origins,
 		RedirectURIs: r.RedirectURIs, Actions: r.Actions, Scopes: r.Scopes, Cookies: r.Cookies, DPoP: r.DPoP,
+		Limits: r.Limits, Budget: money.Budget(r.Budget), GrantBudget: money.Budget(r.GrantBudget),
 		Created: r.Created,
 	}
 }
@@ -128,7 +139,7 @@ func recordOfKey(k apikey.Key) keyRecord {
 	r := keyRecord{
 		ID: string(k.ID), App: string(k.App), Kind: string(k.Kind), Name: k.Name, Hint: k.Hint, Digest: k.Digest,
 		Actions: k.Actions, Addresses: apikey.Written(k.Addresses), AppOnly: k.AppOnly,
-		Created: k.Created, Expires: k.Expires, Revoked: k.Revoked,
+		Batch: k.Batch, Created: k.Created, Expires: k.Expires, Revoked: k.Revoked,
 	}
 	if len(k.Grants) == 1 {
 		r.Grant = k.Grants[0]
@@ -142,7 +153,7 @@ func (r keyRecord) key() apikey.Key {
 	k := apikey.Key{
 		ID: apikey.ID(r.ID), App: client.AppID(r.App), Kind: apikey.Kind(r.Kind), Name: r.Name, Hint: r.Hint,
 		Digest: r.Digest, Grants: r.Grants, Actions: r.Actions, Addresses: apikey.Read(r.Addresses), AppOnly: r.AppOnly,
-		Created: r.Created, Expires: r.Expires, Revoked: r.Revoked,
+		Batch: r.Batch, Created: r.Created, Expires: r.Expires, Revoked: r.Revoked,
 	}
 	if r.Grant != "" {
 		k.Grants = []oauth.GrantID{r.Grant}

@@ -18,17 +18,19 @@ type appVerbs struct {
 
 // application is a client application as the REST API shows it.
 type application struct {
-	ID           string     `json:"id"`
-	Name         string     `json:"name"`
-	XApp         string     `json:"x_app"`
-	Status       string     `json:"status"`
-	Origins      words      `json:"origins"`
-	RedirectURIs words      `json:"redirect_uris"`
-	Actions      words      `json:"actions"`
-	Scopes       words      `json:"scopes"`
-	Cookies      bool       `json:"cookies"`
-	DPoP         bool       `json:"dpop"`
-	CreatedAt    *time.Time `json:"created_at"`
+	ID           string   `json:"id"`
+	Name         string   `json:"name"`
+	XApp         string   `json:"x_app"`
+	Status       string   `json:"status"`
+	Origins      words    `json:"origins"`
+	RedirectURIs words    `json:"redirect_uris"`
+	Actions      words    `json:"actions"`
+	Scopes       words    `json:"scopes"`
+	Cookies      bool     `json:"cookies"`
+	DPoP         bool     `json:"dpop"`
+	Limits       []string `json:"limits"`
+	budgets
+	CreatedAt *time.Time `json:"created_at"`
 }
 
 const appsPath = "/admin/v1/apps"
@@ -45,6 +47,8 @@ type appAdd struct {
 	Scopes       []string `name:"scope" placeholder:"SCOPE" help:"What it may ask of users at most, in X's words, as tweet.read. May be given again. Without it, Perch chooses by what it may do; perch apps show tells."`
 	Cookies      bool     `name:"cookies" help:"Its pages hold their session in a cookie and get no tokens; they must be of the same site as Perch."`
 	DPoP         bool     `name:"dpop" help:"Its access tokens must be bound to a key (RFC 9449)."`
+	Limits       []string `name:"limit" sep:"none" placeholder:"RULE" help:"How often it may call, before the limits in the settings and in their words. May be given again."`
+	budgetFlags
 }
 
 // Run registers a client application.
@@ -65,6 +69,10 @@ func (v appAdd) Run(ctx context.Context, p *program) error {
 	if v.XApp != "" {
 		in["x_app"] = v.XApp
 	}
+	if limits := some(v.Limits); len(limits) > 0 {
+		in["limits"] = limits
+	}
+	v.into(in)
 	var out json.RawMessage
 	if err := o.call(ctx, http.MethodPost, appsPath, in, &out); err != nil {
 		return err
@@ -95,7 +103,8 @@ func (r remote) showApp(p *program, raw json.RawMessage) error {
 	fields(p.out, [][]string{
 		{"ID", a.ID}, {"Name", a.Name}, {"Status", a.Status}, {"X App", a.XApp}, {"Origins", a.Origins.String()},
 		{"Redirect URIs", a.RedirectURIs.String()}, {"Actions", a.Actions.String()}, {"Scopes", a.Scopes.String()},
-		{"Sessions", a.sessions()}, {"Created", when(a.CreatedAt)},
+		{"Sessions", a.sessions()}, {"Limits", strings.Join(a.Limits, ", ")},
+		{"Budget", a.budget()}, {"Grant budget", a.grantBudget()}, {"Created", when(a.CreatedAt)},
 	})
 	return nil
 }
@@ -132,9 +141,11 @@ func (v appList) Run(ctx context.Context, p *program) error {
 	}
 	var rows [][]string
 	for _, a := range apps {
-		rows = append(rows, []string{a.ID, a.Name, a.Status, a.XApp, a.Origins.String(), when(a.CreatedAt)})
+		rows = append(rows, []string{
+			a.ID, a.Name, a.Status, a.XApp, a.Origins.String(), strings.Join(a.Limits, ", "), a.budget(), when(a.CreatedAt),
+		})
 	}
-	p.list("ID\tNAME\tSTATUS\tX APP\tORIGINS\tCREATED", rows,
+	p.list("ID\tNAME\tSTATUS\tX APP\tORIGINS\tLIMITS\tBUDGET\tCREATED", rows,
 		"There are no client applications; perch apps add NAME registers one.")
 	return nil
 }
@@ -168,6 +179,8 @@ type appChange struct {
 	Scopes       []string `name:"scope" placeholder:"SCOPE" help:"What it may ask of users at most, in place of what it may."`
 	Cookies      *bool    `name:"cookies" negatable:"" help:"Whether its pages hold their session in a cookie and get no tokens. Whoever is signed in must sign in again."`
 	DPoP         *bool    `name:"dpop" negatable:"" help:"Whether its access tokens must be bound to a key (RFC 9449)."`
+	Limits       []string `name:"limit" sep:"none" placeholder:"RULE" help:"Its limits, in place of those it has; an empty one for none."`
+	budgetFlags
 }
 
 // Run changes what was given and nothing else.
@@ -187,7 +200,9 @@ func (v appChange) Run(ctx context.Context, p *program) error {
 			in[name] = split(list)
 		}
 	}
-	for name, list := range map[string][]string{"redirect_uris": v.RedirectURIs, "actions": v.Actions} {
+	for name, list := range map[string][]string{
+		"redirect_uris": v.RedirectURIs, "actions": v.Actions, "limits": v.Limits,
+	} {
 		if list != nil {
 			in[name] = some(list)
 		}
@@ -197,9 +212,10 @@ func (v appChange) Run(ctx context.Context, p *program) error {
 			in[name] = *is
 		}
 	}
+	v.into(in)
 	if len(in) == 0 {
 		return misuse("say what to change: --name, --status, --origin, --redirect-uri, --action, --scope, " +
-			"--cookies or --dpop")
+			"--cookies, --dpop, --limit or a budget")
 	}
 	var out json.RawMessage
 	if err := o.call(ctx, http.MethodPatch, appPath(v.ID), in, &out); err != nil {

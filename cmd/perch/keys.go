@@ -28,6 +28,7 @@ type apiKey struct {
 	Actions    words      `json:"actions"`
 	Addresses  words      `json:"addresses"`
 	AppOnly    bool       `json:"app_only"`
+	Batch      bool       `json:"batch"`
 	CreatedAt  *time.Time `json:"created_at"`
 	ExpiresAt  *time.Time `json:"expires_at"`
 	RevokedAt  *time.Time `json:"revoked_at"`
@@ -56,6 +57,9 @@ func (k apiKey) does() string {
 	}
 	if k.AppOnly {
 		say = append(say, "app-only")
+	}
+	if k.Batch {
+		say = append(say, "in batches")
 	}
 	if len(k.Actions) > 0 {
 		say = append(say, "to "+k.Actions.String())
@@ -98,6 +102,7 @@ type keyAdd struct {
 	Actions   []string      `name:"action" placeholder:"ACTION" help:"What it may do, within what its application may: read, post, engage, messages, tag:NAME or X's operation IDs. May be given again."`
 	Addresses []string      `name:"address" placeholder:"ADDRESS" help:"Where it may be used from, as 192.0.2.7 or 192.0.2.0/24. May be given again."`
 	AppOnly   bool          `help:"It may perform app-only actions, with the X App's own bearer."`
+	Batch     bool          `help:"Nobody waits for its calls: where there is too little for all, those of other keys go first."`
 	Expires   time.Duration `placeholder:"TIME" help:"How long it is good, as 720h; without it, until it is revoked."`
 }
 
@@ -116,8 +121,10 @@ func (v keyAdd) Run(ctx context.Context, p *program) error {
 			in[name] = list
 		}
 	}
-	if v.AppOnly {
-		in["app_only"] = true
+	for name, is := range map[string]bool{"app_only": v.AppOnly, "batch": v.Batch} {
+		if is {
+			in[name] = true
+		}
 	}
 	if v.Expires != 0 {
 		in["expires_at"] = after(v.Expires)
@@ -175,6 +182,7 @@ type keyChange struct {
 	Grants    []string `name:"grant" placeholder:"ID" help:"The grants it may act for, in place of those it may; an empty one for any."`
 	Actions   []string `name:"action" placeholder:"ACTION" help:"What it may do, in place of what it may; an empty one for all that its application may."`
 	Addresses []string `name:"address" placeholder:"ADDRESS" help:"Where it may be used from, in place of where it may; an empty one for anywhere."`
+	Batch     *bool    `negatable:"" help:"Whether nobody waits for its calls, so that those of other keys go first."`
 	Expires   string   `placeholder:"TIME" help:"How long it is good from now, as 720h, or never."`
 }
 
@@ -193,6 +201,9 @@ func (v keyChange) Run(ctx context.Context, p *program) error {
 			in[name] = some(list)
 		}
 	}
+	if v.Batch != nil {
+		in["batch"] = *v.Batch
+	}
 	switch d, err := time.ParseDuration(v.Expires); {
 	case v.Expires == "never":
 		in["expires_at"] = nil
@@ -202,7 +213,7 @@ func (v keyChange) Run(ctx context.Context, p *program) error {
 		in["expires_at"] = after(d)
 	}
 	if len(in) == 0 {
-		return misuse("say what to change: --name, --grant, --action, --address or --expires")
+		return misuse("say what to change: --name, --grant, --action, --address, --batch or --expires")
 	}
 	var raw json.RawMessage
 	if err := o.call(ctx, http.MethodPatch, keysPath+url.PathEscape(v.ID), in, &raw); err != nil {

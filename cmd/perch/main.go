@@ -22,6 +22,7 @@ type verbs struct {
 	Xapps      xappVerbs      `cmd:"" help:"X Apps: the developer apps of X through which Perch acts."`
 	Keys       keyVerbs       `cmd:"" help:"API keys of client applications."`
 	Grants     grantVerbs     `cmd:"" help:"Grants: what users have allowed client applications."`
+	Usage      usageVerb      `cmd:"" help:"What calls cost at X, what the cache saved, and what is left of budgets."`
 	Operators  operatorVerbs  `cmd:"" help:"Operators: who may run this Perch, and how far each may go."`
 	Keyset     keysetVerbs    `cmd:"" help:"The keys that seal what is stored: rotate them, reseal, retire old ones."`
 	Migrate    migrateVerb    `cmd:"" help:"Bring the schema of a store up to date."`
@@ -73,7 +74,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	parser, err := kong.New(&verbs{}, append(p.settings.Options(),
 		kong.Name("perch"),
 		kong.Description("Perch holds X users' OAuth tokens so that frontends never do.\n\n"+
-			"The verbs of operators (apps, xapps, keys, grants, operators) take --server, --admin-token-file, --ca-file, "+
+			"The verbs of operators (apps, xapps, keys, grants, usage, operators) take --server, --admin-token-file, --ca-file, "+
 			"--insecure-http and --json, before the verb or behind it."),
 		kong.Writers(p.out, p.err),
 		kong.Exit(func(int) { helped = true }),

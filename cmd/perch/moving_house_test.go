@@ -19,6 +19,7 @@ import (
 	"perch/cmd/internal/wiring"
 	"perch/domain/apikey"
 	"perch/domain/client"
+	"perch/domain/money"
 	"perch/domain/oauth"
 	"perch/domain/secret"
 	"perch/domain/user"
@@ -133,11 +134,12 @@ func (s stop) settle(t *testing.T, n int) {
 		must[client.App](t)(r.Apps().Create(ctx, client.App{
 			ID: id, Name: "Page " + string(id), XApp: x, Status: client.Active, Origins: []client.Origin{"https://a.example"},
 			Actions: []string{"read"}, Scopes: nil, RedirectURIs: []string{}, Created: day,
+			Limits: []string{"key 10/s"}, Budget: money.Budget{Day: 5, Month: 100}, GrantBudget: money.Budget{Day: 1, Month: 7},
 		}))
 		digests := must[[]string](t)(ring.Digests(ctx, secret.New("sk_"+string(id)), "apikey"))
 		must[apikey.Key](t)(r.Keys().Create(ctx, apikey.Key{
 			ID: apikey.ID("key_" + id), App: id, Kind: apikey.Secret, Hint: "sk_…", Digest: digests[0],
-			AppOnly: true, Grants: []oauth.GrantID{"grant_000001"}, Created: day, Expires: day.Add(time.Hour),
+			AppOnly: true, Batch: true, Grants: []oauth.GrantID{"grant_000001"}, Created: day, Expires: day.Add(time.Hour),
 		}))
 	}
 	for i := range n {

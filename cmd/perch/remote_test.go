@@ -62,6 +62,7 @@ func (d *desk) environ() []string {
 
 const (
 	app1   = `{"id":"app_1","name":"One\u001b[31m","x_app":"default","status":"active","origins":["https://a.example"],"redirect_uris":["https://a.example/cb"],"actions":["everything"],"scopes":["tweet.read"],"created_at":"2026-01-02T03:04:05Z"}`
+	app2   = `{"id":"app_2","limits":["key:10/s","app:900/15m"],"budget_day":"5.00","budget_month":"100.00","grant_budget_month":"0.50"}`
 	key1   = `{"id":"key_1","app_id":"app_1","kind":"secret","hint":"sk_ABC…WXYZ","app_only":true,"created_at":"2026-01-02T03:04:05Z","expires_at":null,"revoked_at":null,"key":"sk_SHOWNONCE"}`
 	key2   = `{"id":"key_2","app_id":"app_1","kind":"secret","name":"CI","hint":"sk_DEF…WXYZ","grants":["g1","g2"],"actions":["read","tag:Posts"],"addresses":["192.0.2.0/24"],"app_only":false,"created_at":"2026-01-02T03:04:05Z","expires_at":null,"revoked_at":null,"last_used_at":"2026-03-04T05:06:07Z"}`
 	xapp1  = `{"id":"x1","name":"Mine","client_id":"cid","has_client_secret":true,"has_bearer":false,"has_api_key":false,"created_at":null,"from":"store"}`
@@ -95,6 +96,16 @@ func TestVerbsSpeakTheOperatorsAPI(t *testing.T) {
 			strings.Replace(app1, `{`, `{"cookies":true,`, 1), []string{"Sessions       in cookies"}},
 		{"apps change app_1 --no-cookies --dpop", "", `PATCH /admin/v1/apps/app_1 {"cookies":false,"dpop":true}`,
 			strings.Replace(app1, `{`, `{"dpop":true,`, 1), []string{"Sessions       tokens bound to a key"}},
+		{"apps add New --limit=key:10/s --limit= --budget-day=5 --grant-budget-month=0.5", "",
+			`POST /admin/v1/apps {"actions":[],"budget_day":"5","grant_budget_month":"0.5","limits":["key:10/s"],"name":"New",` +
+				`"origins":[],"redirect_uris":[],"scopes":[]}`, app2,
+			[]string{"Limits         key:10/s, app:900/15m", "Budget         5.00 a day, 100.00 a month", "Grant budget   0.50 a month"}},
+		{"apps change app_1 --limit= --budget-day=0", "", `PATCH /admin/v1/apps/app_1 {"budget_day":"0","limits":[]}`, app1, nil},
+		{"apps list --admin-token=" + deskToken, "", "GET /admin/v1/apps?limit=200", `{"data":[` + app2 + `]}`,
+			[]string{"LIMITS ", "key:10/s, app:900/15m", "5.00 a day, 100.00 a month"}},
+		{"keys add --app=app_1 --batch", "", `POST /admin/v1/apps/app_1/keys {"batch":true,"kind":"secret"}`,
+			strings.Replace(key2, `{`, `{"batch":true,`, 1), []string{"g1 g2, in batches, to read"}},
+		{"keys change key_1 --no-batch", "", `PATCH /admin/v1/keys/key_1 {"batch":false}`, key2, nil},
 		{"keys add --app=app_1 --app-only --grant=grant_1", "",
 			`POST /admin/v1/apps/app_1/keys {"app_only":true,"grants":["grant_1"],"kind":"secret"}`, key1,
 			[]string{"sk_SHOWNONCE", "cannot be shown again", "any grant, app-only"}},

@@ -99,6 +99,7 @@ func TestKeysThatWouldBeUnsafeAreRefused(t *testing.T) {
 		"publishable, action":  with(pk, func(k *apikey.Key) { k.Actions = []string{"read"} }),
 		"publishable, address": with(pk, func(k *apikey.Key) { k.Addresses = apikey.Read([]string{"::1/128"}) }),
 		"publishable app-only": with(pk, func(k *apikey.Key) { k.AppOnly = true }),
+		"publishable, batch":   with(pk, func(k *apikey.Key) { k.Batch = true }),
 		"an unknown action":    with(sk, func(k *apikey.Key) { k.Actions = []string{"read", "createTweets"} }),
 		"an unknown tag":       with(sk, func(k *apikey.Key) { k.Actions = []string{"tag:posts"} }),
 		"no grant":             with(sk, func(k *apikey.Key) { k.Grants = []oauth.GrantID{""} }),

@@ -18,9 +18,9 @@ func (k Key) Check() error {
 	switch {
 	case k.Kind != Publishable && k.Kind != Secret:
 		return fault.New(fault.Invalid, "a key is publishable or secret, not %q", k.Kind)
-	case k.Kind == Publishable && (k.AppOnly || len(k.Grants)+len(k.Actions)+len(k.Addresses) > 0):
+	case k.Kind == Publishable && (k.AppOnly || k.Batch || len(k.Grants)+len(k.Actions)+len(k.Addresses) > 0):
 		return fault.New(fault.Invalid, "a publishable key only starts sign-ins, from wherever users are; "+
-			"only a secret key can be bound to grants, actions or addresses, or act app-only")
+			"only a secret key can be bound to grants, actions or addresses, act app-only or be for batches")
 	case len(k.Name) > 200 || strings.ContainsFunc(k.Name, unicode.IsControl):
 		return fault.New(fault.Invalid, "a key's name has at most 200 characters, none of them for control")
 	case len(k.Grants) > most || len(k.Actions) > most || len(k.Addresses) > most:

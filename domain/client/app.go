@@ -68,6 +68,11 @@ func (a App) Check() error {
 		return fault.New(fault.Invalid, "cookies and dpop exclude each other: DPoP binds tokens to a key, and with cookies "+
 			"there are no tokens")
 	}
+	for _, b := range []money.Budget{a.Budget, a.GrantBudget} {
+		if err := b.Check(); err != nil {
+			return err
+		}
+	}
 	for _, o := range a.Origins {
 		if _, err := ParseOrigin(string(o)); err != nil {
 			return err

@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"math"
 	"net/netip"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"perch/domain/apikey"
 	"perch/domain/client"
 	"perch/domain/fault"
+	"perch/domain/money"
 	"perch/domain/oauth"
 	"perch/domain/secret"
 	"perch/domain/xapp"
@@ -47,14 +49,17 @@ func app(id string, n int, when func(int) time.Time) client.App {
 		Origins:      []client.Origin{client.Origin(numbered("https://o", n)), "https://second.example"},
 		RedirectURIs: []string{numbered("https://r.example/?a=\"1\"&b=", n), "", "z", "a"},
 		Actions:      []string{numbered("tag:'Posts' ", n)}, Scopes: []string{numbered("tweet.read", n), "x,y"},
-		Cookies: true, DPoP: true,
-		Created: when(n),
+		Cookies: true, DPoP: true, Limits: []string{numbered("key 10/s '", n), "app read 900/15m"},
+		Budget:      money.Budget{Day: money.Micros(n) + 1, Month: math.MaxInt64},
+		GrantBudget: money.Budget{Day: money.USD, Month: money.Micros(n) + 2},
+		Created:     when(n),
 	}
 }
 
 func appsAliasing(t *testing.T, s ports.Applications) {
 	spoil := func(a client.App) {
 		a.Origins[0], a.RedirectURIs[0], a.Actions[0], a.Scopes[0] = "spoilt", "spoilt", "spoilt", "spoilt"
+		a.Limits[0] = "spoilt"
 	}
 	want := app("a", 1, at)
 	want.Version = 1
@@ -83,7 +88,7 @@ func appsAliasing(t *testing.T, s ports.Applications) {
 func appsWhole(t *testing.T, s ports.Applications) {
 	for i, text := range append(unkept(), strange()...) {
 		in := app(numbered("a", i), i, at)
-		in.Actions = []string{"read", text}
+		in.Actions, in.Limits = []string{"read", text}, []string{text}
 		if err := drop(s.Create(t.Context(), in)); err != nil {
 			wantKind(t, "Create with text no database holds", err, fault.Invalid)
 			continue
@@ -168,7 +173,7 @@ func xappsCancelled(t *testing.T, s ports.XApps) {
 func apiKey(id string, n int, when func(int) time.Time) apikey.Key {
 	return apikey.Key{
 		ID: apikey.ID(id), App: client.AppID(numbered("app", n)), Kind: apikey.Publishable, Hint: numbered("pk_a…", n),
-		Name: numbered("Näme ", n), Digest: "digest-" + id, AppOnly: true,
+		Name: numbered("Näme ", n), Digest: "digest-" + id, AppOnly: true, Batch: true,
 		Grants:  []oauth.GrantID{oauth.GrantID(numbered("grant", n)), "g'\"2"},
 		Actions: []string{numbered("tag:'Posts' ", n), "read"},
 		Addresses: []netip.Prefix{

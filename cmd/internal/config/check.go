@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"perch/app/cache"
 	"perch/domain/client"
 )
 
@@ -152,6 +153,9 @@ func (c Config) checkRest() (m Mistakes) {
 	}
 	if c.XWindows != "on" && c.XWindows != Off {
 		m = append(m, Mistake{"PERCH_X_WINDOWS", fmt.Sprintf("is %q; use on or off", c.XWindows)})
+	}
+	if _, err := cache.Parse(c.Cache); err != nil {
+		m = append(m, Mistake{"PERCH_CACHE", "cannot be read: " + err.Error()})
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.LogLevel) {
 		m = append(m, Mistake{"PERCH_LOG_LEVEL", fmt.Sprintf("is %q; use debug, info, warn or error", c.LogLevel)})

@@ -140,6 +140,8 @@ func TestEachMistake(t *testing.T) {
 		{"PERCH_LIMITS=app:1/m,app:2/m", "PERCH_LIMITS", "same window"},
 		{"PERCH_X_WINDOWS=ajar", "PERCH_X_WINDOWS", "use on or off"},
 		{"PERCH_LIMITS=user:1/m", "PERCH_LIMITS", "each address, key, app or grant"},
+		{"PERCH_CACHE=getMe=5m", "PERCH_CACHE", "operationId"},
+		{"PERCH_CACHE=getUsersMe", "PERCH_CACHE", "getUsersMe=5m, or off"},
 		{"PERCH_LOG_LEVEL=loud", "PERCH_LOG_LEVEL", "debug, info, warn or error"},
 		{"PERCH_LOG_FORMAT=xml", "PERCH_LOG_FORMAT", "json or text"},
 		{"PERCH_SHUTDOWN_GRACE=30", "PERCH_SHUTDOWN_GRACE", "a value like 30s"},

@@ -107,6 +107,10 @@ type Config struct {
 	// XWindows is on or off.
 	XWindows string `name:"x-windows" env:"PERCH_X_WINDOWS" default:"on" placeholder:"ON|OFF" help:"Keep X's rate limits: refuse a call before X would. With off, X is asked and refuses itself."`
 
+	// Cache says how long answers to which reads are kept, in the words of
+	// cache.Parse.
+	Cache string `env:"PERCH_CACHE" default:"getUsersMe=5m" placeholder:"RULES" help:"For how long answers to which reads are given again, to the same grant: operations of X and times, as getUsersMe=5m getPostsById=30s, or off. Each replica keeps its own, in memory."`
+
 	// LogLevel is debug, info, warn or error; LogFormat is json or text.
 	LogLevel  string `env:"PERCH_LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"How much is logged: debug, info, warn or error."`
 	LogFormat string `env:"PERCH_LOG_FORMAT" default:"json" placeholder:"FORMAT" help:"How it is logged: json or text."`

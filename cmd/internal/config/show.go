@@ -47,6 +47,7 @@ func (c Config) Show() []Setting {
 		{"PERCH_X_AUTHORIZE_URL", c.X.AuthorizeURL},
 		{"PERCH_LIMITS", c.Limits},
 		{"PERCH_X_WINDOWS", c.XWindows},
+		{"PERCH_CACHE", or(c.Cache, Off)},
 		{"PERCH_LOG_LEVEL", c.LogLevel},
 		{"PERCH_LOG_FORMAT", c.LogFormat},
 		{"PERCH_SHUTDOWN_GRACE", c.ShutdownGrace.String()},

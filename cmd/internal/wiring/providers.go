@@ -13,6 +13,7 @@ import (
 	"perch/adapters/xhttp"
 	"perch/app/access"
 	"perch/app/actions"
+	"perch/app/cache"
 	"perch/app/clients"
 	"perch/app/clock"
 	"perch/app/grants"
@@ -21,6 +22,7 @@ import (
 	"perch/app/quotas"
 	"perch/app/sessions"
 	"perch/app/spending"
+	"perch/app/usage"
 	"perch/app/uses"
 	"perch/app/xapps"
 	"perch/cmd/internal/config"
@@ -102,12 +104,22 @@ func newQuotas(s Stores, now *clock.Clock, cfg config.Config) (*quotas.Service, 
 
 func newActions(
 	s Stores, g *grants.Service, ss *sessions.Service, xs *xapps.Service, x *xhttp.Gateway, o ports.Observer,
-	limits *quotas.Service, till *spending.Service,
+	limits *quotas.Service, till *spending.Service, keep *cache.Service,
 ) *actions.Service {
 	xs = xs.Through(s.Warm.Registry.XApps())
 	return actions.New(actions.Parts{
-		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits, till),
+		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits, till, keep), Cache: keep,
 	})
+}
+
+// newCache takes rules that were checked.
+func newCache(till *spending.Service, c *clock.Clock, cfg config.Config) (*cache.Service, error) {
+	rules, err := cache.Parse(cfg.Cache)
+	return cache.New(rules, till, c.Now), err
+}
+
+func newUsage(s Stores, till *spending.Service, c *clock.Clock) *usage.Service {
+	return usage.New(till, s.Usage, s.Budgets, s.Registry.Apps(), c.Now)
 }
 
 func newGate(s Stores, c *clients.Service, ss *sessions.Service) *access.Gate {

@@ -73,7 +73,14 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		return nil, nil, err
 	}
 	spendingService, cleanup3 := newSpending(ctx, stores, clock, observer, log)
-	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, quotasService, spendingService)
+	cacheService, err := newCache(spendingService, clock, cfg)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, quotasService, spendingService, cacheService)
 	operatorsService, cleanup4, err := newOperators(ctx, stores, keyring, uses, observer, cfg)
 	if err != nil {
 		cleanup3()
@@ -82,6 +89,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		return nil, nil, err
 	}
 	healthService := newHealth(stores, gateway, ring)
+	usageService := newUsage(stores, spendingService, clock)
 	services := httpapi.Services{
 		Gate:      gate,
 		Actions:   actionsService,
@@ -93,6 +101,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		Health:    healthService,
 		Uses:      uses,
 		Quotas:    quotasService,
+		Usage:     usageService,
 	}
 	wiringDoors, err := newDoors(cfg, v, services, log)
 	if err != nil {
