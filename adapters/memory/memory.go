@@ -24,6 +24,7 @@ type Store struct {
 	uses           *Uses
 	quota          *Quota
 	heads          *Heads
+	replies        *Replies
 }
 
 var (
@@ -36,7 +37,7 @@ func Open() *Store {
 	return &Store{
 		vault: NewVault(), registry: NewRegistry(), authorizations: NewAuthorizations(), codes: NewCodes(),
 		sessions: NewSessions(), signingKeys: NewSigningKeys(), operators: NewOperators(), uses: NewUses(),
-		quota: NewQuota(), heads: NewHeads(),
+		quota: NewQuota(), heads: NewHeads(), replies: NewReplies(),
 	}
 }
 
@@ -72,6 +73,9 @@ func (s *Store) Changes() ports.Changes { return &Changes{s} }
 
 // Heads returns the store of the newest versions of what is kept elsewhere.
 func (s *Store) Heads() ports.Heads { return s.heads }
+
+// Replies returns the store of calls with idempotency keys.
+func (s *Store) Replies() ports.Replies { return s.replies }
 
 // Ping returns nil unless ctx has ended: memory is always there.
 func (s *Store) Ping(ctx context.Context) error { return ended(ctx) }

@@ -113,6 +113,9 @@ func (s *Store) Changes() ports.Changes {
 // Heads returns the store of the newest versions of what is kept elsewhere.
 func (s *Store) Heads() ports.Heads { return newHeads(s) }
 
+// Replies returns the store of calls with idempotency keys.
+func (s *Store) Replies() ports.Replies { return newReplies(s) }
+
 // DB returns the connection that writes, for migrations.
 func (s *Store) DB() *sql.DB { return s.writes.DB }
 
