@@ -18,7 +18,7 @@ const (
 	readable = "x-rate-limit-limit, x-rate-limit-remaining, x-rate-limit-reset, " +
 		"x-user-limit-24hour-limit, x-user-limit-24hour-remaining, x-user-limit-24hour-reset, " +
 		"x-app-limit-24hour-limit, x-app-limit-24hour-remaining, x-app-limit-24hour-reset, " +
-		"x-transaction-id, retry-after, " + RequestID + ", WWW-Authenticate, DPoP-Nonce"
+		"x-transaction-id, retry-after, " + RequestID + ", WWW-Authenticate, DPoP-Nonce, Idempotency-Replayed"
 	preflightTTL = "600" // seconds
 )
 

@@ -29,6 +29,7 @@ import (
 	"perch/app/health"
 	"perch/app/operators"
 	"perch/app/quotas"
+	"perch/app/replays"
 	"perch/app/sessions"
 	"perch/app/uses"
 	"perch/app/xapps"
@@ -209,11 +210,15 @@ func furnish(t testing.TB, p plan, x ports.TwitterGateway, issuer string, log *s
 		DPoP: jws.NewProofs(), Signer: jws.New(s.signing, ring, issuer, time.Now), Keyring: ring,
 		Quotas: p.quotas, Issuer: issuer, Now: time.Now,
 	})
+	once := replays.New(replays.Parts{Replies: store.Replies(), Keyring: ring, Now: time.Now, Issuer: issuer})
+	t.Cleanup(once.Close)
 	return Services{
 		Gate: access.New(cs, ss), Actions: actions.New(actions.Parts{
 			Grants: gs, Consents: ss, XApps: xs, X: x, Observer: silence{}, Tolls: actions.Tolls(quotas.New(p.quotas, p.limit)),
+			Replays: once,
 		}),
 		Clients: cs, Grants: gs, Sessions: ss, XApps: xs, Operators: os, Health: health.New(p.parts...), Uses: us,
+		Replays: once,
 	}
 }
 

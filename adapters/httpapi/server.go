@@ -23,6 +23,7 @@ import (
 	"perch/app/grants"
 	"perch/app/health"
 	"perch/app/operators"
+	"perch/app/replays"
 	"perch/app/sessions"
 	"perch/app/uses"
 	"perch/app/xapps"
@@ -52,6 +53,7 @@ type Services struct {
 	Operators *operators.Service
 	Health    *health.Service
 	Uses      *uses.Uses
+	Replays   *replays.Service
 }
 
 // patience is how long the door waits.

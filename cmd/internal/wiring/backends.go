@@ -32,6 +32,7 @@ type backend interface {
 	Uses() ports.Uses
 	Quota() ports.QuotaStore
 	Heads() ports.Heads
+	Replies() ports.Replies
 	Close() error
 }
 
@@ -46,6 +47,7 @@ type Stores struct {
 	Operators      ports.Operators
 	Uses           ports.Uses
 	Quota          ports.QuotaStore
+	Replies        ports.Replies
 	Clock          ports.Clock // that of the vault
 	Warm           Warm
 	Backends       []Backend  // each once
@@ -104,6 +106,7 @@ func (o *opener) all(ctx context.Context) (Stores, error) {
 		Vault: main.Vault(), Registry: main.Registry(), Authorizations: main.Authorizations(), Codes: main.Codes(),
 		Sessions: main.Sessions(), SigningKeys: main.SigningKeys(),
 		Operators: main.Operators(), Uses: main.Uses(), Quota: main.Quota(), Clock: main,
+		Replies: main.Replies(),
 	}
 	for _, part := range []struct {
 		url  string

@@ -19,6 +19,7 @@ import (
 	"perch/app/health"
 	"perch/app/operators"
 	"perch/app/quotas"
+	"perch/app/replays"
 	"perch/app/sessions"
 	"perch/app/uses"
 	"perch/app/xapps"
@@ -97,13 +98,19 @@ func newSessions(
 
 func newActions(
 	s Stores, g *grants.Service, ss *sessions.Service, xs *xapps.Service, x *xhttp.Gateway, o ports.Observer,
-	cfg config.Config,
+	once *replays.Service, cfg config.Config,
 ) *actions.Service {
 	xs = xs.Through(s.Warm.Registry.XApps())
 	limits := quotas.New(s.Quota, quota.Limit{Max: cfg.ClientLimit, Window: time.Minute})
 	return actions.New(actions.Parts{
-		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits),
+		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits), Replays: once,
 	})
+}
+
+// newReplays ends with the clean-up what is still to be written.
+func newReplays(s Stores, ring ports.Keyring, c *clock.Clock, cfg config.Config) (*replays.Service, func()) {
+	r := replays.New(replays.Parts{Replies: s.Replies, Keyring: ring, Now: c.Now, Issuer: cfg.PublicURL})
+	return r, r.Close
 }
 
 func newGate(s Stores, c *clients.Service, ss *sessions.Service) *access.Gate {

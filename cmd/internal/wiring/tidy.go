@@ -55,6 +55,7 @@ func (t *tidier) tidy(ctx context.Context, now time.Time) {
 		{"authorizations", t.stores.Authorizations.Sweep, now},
 		{"codes", t.stores.Codes.Sweep, now.Add(-keepCodes)},
 		{"sessions", t.stores.Sessions.Sweep, now.Add(-keepSessions)},
+		{"idempotency keys", t.stores.Replies.Sweep, now},
 		{"signing keys", t.stores.SigningKeys.Sweep, now.Add(-keepKeys)},
 	} {
 		n, err := sweep.do(ctx, sweep.at)

@@ -66,9 +66,11 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, observer, cfg)
 	sessionsService := newSessions(stores, keyring, signer, proofs, clientsService, grantsService, clock, cfg)
 	gate := newGate(stores, clientsService, sessionsService)
-	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, cfg)
-	operatorsService, cleanup3, err := newOperators(ctx, stores, keyring, uses, observer, cfg)
+	replaysService, cleanup3 := newReplays(stores, keyring, clock, cfg)
+	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, replaysService, cfg)
+	operatorsService, cleanup4, err := newOperators(ctx, stores, keyring, uses, observer, cfg)
 	if err != nil {
+		cleanup3()
 		cleanup2()
 		cleanup()
 		return nil, nil, err
@@ -84,18 +86,21 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		Operators: operatorsService,
 		Health:    healthService,
 		Uses:      uses,
+		Replays:   replaysService,
 	}
 	wiringDoors, err := newDoors(cfg, v, services, log)
 	if err != nil {
+		cleanup4()
 		cleanup3()
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	wiringTidier, cleanup4 := newTidier(ctx, stores, clock, log)
-	wiringKeeper, cleanup5 := newKeeper(ctx, grantsService, clock, log)
+	wiringTidier, cleanup5 := newTidier(ctx, stores, clock, log)
+	wiringKeeper, cleanup6 := newKeeper(ctx, grantsService, clock, log)
 	house := newHouse(wiringDoors, services, gateway, wiringTidier, wiringKeeper)
 	return house, func() {
+		cleanup6()
 		cleanup5()
 		cleanup4()
 		cleanup3()
