@@ -152,10 +152,14 @@ func bare(text string) string {
 	words := slices.DeleteFunc(strings.Fields(strings.ToLower(text)), func(w string) bool {
 		return strings.ContainsAny(strings.TrimRight(w, "."), "./")
 	})
-	return strings.Map(func(c rune) rune {
-		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || unicode.Is(unicode.Han, c) {
-			return c
+	var kept []rune
+	for _, c := range strings.Join(words, "") {
+		switch {
+		case c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || unicode.Is(unicode.Han, c):
+			kept = append(kept, c)
+		case unicode.Is(unicode.Mn, c) && len(kept) > 0: // with the letter before it another spelling of one letter
+			kept = kept[:len(kept)-1]
 		}
-		return -1
-	}, strings.Join(words, ""))
+	}
+	return string(kept)
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -159,7 +160,8 @@ func fingerprint(key idempotency.Key, call ports.Call, body []byte) (string, err
 	}
 	s := idempotency.Subject{Method: call.Action.Method, Path: path, Query: call.Query, Body: body}
 	if call.Action.Body == xapi.Upload {
-		s.Type, s.Length = call.Type, call.Length
+		kind, _, _ := strings.Cut(call.Type, ";") // each form has a boundary of its own
+		s.Type, s.Length = strings.TrimSpace(kind), call.Length
 	}
 	return key.Fingerprint(s), nil
 }
