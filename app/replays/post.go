@@ -82,13 +82,20 @@ func draftOf(body []byte) (draft, bool) {
 // is reports whether the post is the one that was to be.
 func (d draft) is(p post) bool {
 	return p.refers("replied_to") == d.reply && p.refers("retweeted") == "" && d.quotes(p) && d.shows(p) &&
-		plain(d.text, d.reply) == plain(p.words(d.quote), d.reply)
+		d.says(p, func(text string) string { return text })
 }
 
 // maybe reports whether the post may be it, if X has changed it in a way that is
 // not known here. It compares what X leaves alone.
 func (d draft) maybe(p post) bool {
-	return p.refers("retweeted") == "" && bare(plain(d.text, d.reply)) == bare(plain(p.words(d.quote), d.reply))
+	return p.refers("retweeted") == "" && d.says(p, bare)
+}
+
+// says reports whether the post's text is the draft's, as far as of leaves it. X
+// writes &, < and > as HTML does.
+func (d draft) says(p post, of func(string) string) bool {
+	want, words := of(plain(d.text, d.reply)), p.words(d.quote)
+	return want == of(plain(html.UnescapeString(words), d.reply)) || want == of(plain(words, d.reply))
 }
 
 // quotes reports whether the post quotes what the draft does, by its ID or by a
@@ -116,8 +123,7 @@ var (
 )
 
 // words is the text as its author wrote it: with links as they were, without
-// those that X appends for media and for what is quoted, and without HTML's
-// escapes.
+// those that X appends for media and for what is quoted.
 func (p post) words(quote string) string {
 	text, in := p.Text, p.Entities
 	if p.Note != nil {
@@ -133,7 +139,7 @@ func (p post) words(quote string) string {
 			text = strings.ReplaceAll(text, u.Short, long)
 		}
 	}
-	return html.UnescapeString(text)
+	return text
 }
 
 // plain is a text without what X changes: the space around and between words,
