@@ -161,7 +161,7 @@ func (a *attempt) done() {
 // persist writes now, or goes on trying for as long as nobody else may touch the
 // record. What could not be written by then is unknown to those who look.
 func (s *Service) persist(ctx context.Context, write func(context.Context) error) {
-	now, cancel := context.WithTimeout(ctx, atOnce)
+	now, cancel := context.WithTimeout(context.WithoutCancel(ctx), atOnce)
 	err := write(now)
 	cancel()
 	if !errors.Is(err, fault.Unavailable) {

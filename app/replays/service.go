@@ -83,8 +83,12 @@ func (s *Service) Once(
 	}
 	scope := key.Scope(who.App.ID, who.Grant)
 	mine := idempotency.Reserve(scope, rand.Text(), asked, call.Action.ID, s.Now())
-	r, err := s.claim(ctx, mine, call.Action.Idempotent)
+	// A write that is given up may be stored all the same, and would hold the key.
+	r, err := s.claim(context.WithoutCancel(ctx), mine, call.Action.Idempotent)
 	if err != nil {
+		if errors.Is(err, fault.Unavailable) {
+			s.persist(ctx, func(ctx context.Context) error { return s.Replies.Remove(ctx, mine) })
+		}
 		return ports.Reply{}, err
 	}
 	if r.Attempt != mine.Attempt {
