@@ -200,7 +200,13 @@ func (h *house) is(want idempotency.State) {
 }
 
 // refused checks the problem of an error.
-func (h *house) refused(err error, slug string) *fault.Error {
+func (h *house) refused(err error, slug string) {
+	h.t.Helper()
+	_ = h.problem(err, slug)
+}
+
+// problem returns the problem of an error.
+func (h *house) problem(err error, slug string) *fault.Error {
 	h.t.Helper()
 	f, ok := errors.AsType[*fault.Error](err)
 	if !ok || f.Slug != slug {

@@ -85,7 +85,7 @@ func TestAKeyBelongsToOneRequest(t *testing.T) {
 		},
 	} {
 		_, err := ask()
-		if f := h.refused(err, "idempotency-key-reused"); f.Kind != fault.Conflict {
+		if f := h.problem(err, "idempotency-key-reused"); f.Kind != fault.Conflict {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -134,7 +134,7 @@ func TestWhatXsAnswerMeans(t *testing.T) {
 			case "":
 				want = 2
 			case idempotency.Unknown:
-				f := h.refused(err, "idempotency-unknown")
+				f := h.problem(err, "idempotency-unknown")
 				if f.Extra["status_url"] != issuer+"/v1/idempotency/key-1" {
 					t.Errorf("members %v", f.Extra)
 				}

@@ -148,7 +148,9 @@ func (s *Service) search(
 }
 
 // page asks X for one page of the user's posts.
-func (s *Service) page(ctx context.Context, h Holder, since time.Time, next string, look Looker) (p timeline, err error) {
+func (s *Service) page(
+	ctx context.Context, h Holder, since time.Time, next string, look Looker,
+) (p timeline, err error) {
 	q := url.Values{
 		"max_results": {pageSize}, "start_time": {since.UTC().Format(time.RFC3339)},
 		"tweet.fields": {"created_at,entities,referenced_tweets,note_tweet,attachments,edit_history_tweet_ids"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -22,7 +23,7 @@ func lost(t *testing.T, body string) *house {
 		return ports.Reply{}, fault.New(fault.Unavailable, "X did not answer").Named("x-no-answer")
 	})
 	_, err := h.ask(h.Service, key, body)
-	if f := h.refused(err, "x-no-answer"); f.Extra["status_url"] == "" {
+	if f := h.problem(err, "x-no-answer"); f.Extra["status_url"] == "" {
 		t.Error("whoever asked is not told where to look")
 	}
 	return h
@@ -59,7 +60,7 @@ func TestAPostThatIsNotThereIsSentAgainWhenXCannotBeLateAnyMore(t *testing.T) {
 	h := lost(t, hello)
 	h.shows(map[string]any{"text": "something else"})
 	_, err := h.resolve()
-	if f := h.refused(err, "idempotency-unknown"); f.Wait <= 0 || f.Wait > idempotency.Late {
+	if f := h.problem(err, "idempotency-unknown"); f.Wait <= 0 || f.Wait > idempotency.Late {
 		t.Errorf("to be resolved again after %v", f.Wait)
 	}
 	h.is(idempotency.Unknown)
@@ -76,9 +77,9 @@ func TestAPostThatIsNotThereIsSentAgainWhenXCannotBeLateAnyMore(t *testing.T) {
 
 func object(pairs ...any) map[string]any {
 	m := map[string]any{}
-	for i := 0; i < len(pairs); i += 2 {
-		name, _ := pairs[i].(string)
-		m[name] = pairs[i+1]
+	for pair := range slices.Chunk(pairs, 2) {
+		name, _ := pair[0].(string)
+		m[name] = pair[len(pair)-1]
 	}
 	return m
 }
@@ -161,10 +162,14 @@ func TestASearchThatDidNotSeeEverything(t *testing.T) {
 		look replays.Looker
 		slug string
 	}{
-		"X refuses":   {func(context.Context, ports.Call) (ports.Reply, error) { return replyOf(429, `{}`), nil }, "idempotency-not-looked"},
-		"no JSON":     {func(context.Context, ports.Call) (ports.Reply, error) { return replyOf(200, `{`), nil }, ""},
-		"no scope":    {func(context.Context, ports.Call) (ports.Reply, error) { return ports.Reply{}, fault.New(fault.Forbidden, "").Named("insufficient-scope") }, "insufficient-scope"},
-		"more to see": {func(context.Context, ports.Call) (ports.Reply, error) { return replyOf(200, `{"meta":{"next_token":"n"}}`), nil }, "idempotency-unknown"},
+		"X refuses": {func(context.Context, ports.Call) (ports.Reply, error) { return replyOf(429, `{}`), nil }, "idempotency-not-looked"},
+		"no JSON":   {func(context.Context, ports.Call) (ports.Reply, error) { return replyOf(200, `{`), nil }, ""},
+		"no scope": {func(context.Context, ports.Call) (ports.Reply, error) {
+			return ports.Reply{}, fault.New(fault.Forbidden, "").Named("insufficient-scope")
+		}, "insufficient-scope"},
+		"more to see": {func(context.Context, ports.Call) (ports.Reply, error) {
+			return replyOf(200, `{"meta":{"next_token":"n"}}`), nil
+		}, "idempotency-unknown"},
 	} {
 		if _, err := h.Resolve(t.Context(), h.holder(), key, v.look); err == nil || fault.SlugOf(err) != v.slug {
 			t.Errorf("%s: %v", name, err)
@@ -182,7 +187,7 @@ func TestWhatPerchCannotLookUpStaysUnknown(t *testing.T) {
 	}
 	h.later(time.Hour)
 	_, err := h.resolve()
-	if f := h.refused(err, "idempotency-unknown"); f.Wait != 0 || !strings.Contains(f.Say, "DELETE") || h.looks != 0 {
+	if f := h.problem(err, "idempotency-unknown"); f.Wait != 0 || !strings.Contains(f.Say, "DELETE") || h.looks != 0 {
 		t.Errorf("%+v after %d looks", f, h.looks)
 	}
 	h.is(idempotency.Unknown)

@@ -124,7 +124,9 @@ func (s *Service) claim(ctx context.Context, mine idempotency.Record, harmless b
 }
 
 // known answers from what is known of an earlier call.
-func (s *Service) known(ctx context.Context, key idempotency.Key, r idempotency.Record, asked string) (ports.Reply, error) {
+func (s *Service) known(
+	ctx context.Context, key idempotency.Key, r idempotency.Record, asked string,
+) (ports.Reply, error) {
 	if r.Fingerprint != asked {
 		return ports.Reply{}, fault.New(fault.Conflict, "this Idempotency-Key belongs to another request: method, path, "+
 			"query and body must be those of the first one; use a new key for a new request").
