@@ -11,10 +11,10 @@ PERCH_VERIFIED ?= $(CURDIR)/.cache/verified
 export PERCH_VERIFIED
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-all edge clients lint fmt generate bench torture timing races fuzz
+.PHONY: help run build test test-all edge clients lint fmt generate bench torture torture-posts timing races fuzz
 
 help: ## show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## try Perch: in memory, with X in a box and a page that signs in
 	@go build -o .cache/perch ./cmd/perch && exec .cache/perch dev
@@ -49,6 +49,10 @@ bench: ## run the benchmarks; PERCH_BENCH_GRANTS=1000000 adds that many grants
 torture: ## kill replicas KILLS times in each of four setups, and count what was lost; SEED repeats a run
 	@go test -c -o .cache/torture.test ./cmd/internal/torture && { .cache/torture.test -test.run TestTorture -test.timeout 9h \
 		-kills=$(KILLS) -seed=$(SEED) -summary=.cache/torture; status=$$?; tail -n 1 .cache/torture; exit $$status; }
+
+torture-posts: ## send N posts with keys in each of two setups while replicas are killed, and count what was posted twice
+	@go test -c -o .cache/torture.test ./cmd/internal/torture && { .cache/torture.test -test.run TestPosts -test.timeout 9h \
+		-posts=$(N) -seed=$(SEED) -summary=.cache/torture; status=$$?; cat .cache/torture; exit $$status; }
 
 fuzz: ## let every fuzz target run for TIME, or FUZZ=name alone, PARALLEL inputs at once, and count
 	@.ci/fuzz $(TIME) '$(FUZZ)' $(PARALLEL)

@@ -29,6 +29,7 @@ import (
 	"perch/app/health"
 	"perch/app/operators"
 	"perch/app/quotas"
+	"perch/app/replays"
 	"perch/app/sessions"
 	"perch/app/usage"
 	"perch/app/uses"
@@ -222,13 +223,15 @@ func furnish(t testing.TB, p plan, x ports.TwitterGateway, issuer string, log *s
 		DPoP: jws.NewProofs(), Signer: jws.New(s.signing, ring, issuer, time.Now), Keyring: ring,
 		Quotas: p.quotas, Issuer: issuer, Now: time.Now,
 	})
+	once := replays.New(replays.Parts{Replies: store.Replies(), Keyring: ring, Now: time.Now, Issuer: issuer})
+	t.Cleanup(once.Close)
 	return Services{
 		Gate: access.New(cs, ss), Actions: actions.New(actions.Parts{
-			Grants: gs, Consents: ss, XApps: xs, X: x, Observer: silence{}, Tolls: actions.Tolls(rules),
+			Grants: gs, Consents: ss, XApps: xs, X: x, Observer: silence{}, Tolls: actions.Tolls(rules), Replays: once,
 		}),
 		Clients: cs, Grants: gs, Sessions: ss, XApps: xs, Operators: os, Health: health.New(p.parts...), Uses: us,
-		Quotas: rules,
-		Usage:  usage.New(nil, store.Usage(), store.Budgets(), s.apps, time.Now),
+		Quotas: rules, Replays: once,
+		Usage: usage.New(nil, store.Usage(), store.Budgets(), s.apps, time.Now),
 	}
 }
 

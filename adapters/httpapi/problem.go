@@ -28,6 +28,7 @@ const (
 	insufficientScope = "insufficient-scope"
 	originNotAllowed  = "origin-not-allowed"
 	noSession         = "no-session"
+	keyReused         = "idempotency-key-reused"
 )
 
 // typePrefix is what every problem type begins with.
@@ -59,6 +60,7 @@ var forms = map[fault.Kind]form{
 var slugForms = map[string]form{
 	slowBody:     {http.StatusRequestTimeout, slowBody, "Request timeout"},
 	largeHeaders: {http.StatusRequestHeaderFieldsTooLarge, largeHeaders, "Headers too large"},
+	keyReused:    {http.StatusUnprocessableEntity, keyReused, "Idempotency-Key reused"},
 }
 
 const internalDetail = "Perch could not do this because of a fault of its own; " +

@@ -24,6 +24,7 @@ import (
 	"perch/app/health"
 	"perch/app/operators"
 	"perch/app/quotas"
+	"perch/app/replays"
 	"perch/app/sessions"
 	"perch/app/usage"
 	"perch/app/uses"
@@ -56,6 +57,7 @@ type Services struct {
 	Uses      *uses.Uses
 	Quotas    *quotas.Service
 	Usage     *usage.Service
+	Replays   *replays.Service
 }
 
 // patience is how long the door waits.

@@ -26,6 +26,7 @@ type Store struct {
 	heads          *Heads
 	usage          *Usage
 	budgets        *Budgets
+	replies        *Replies
 }
 
 var (
@@ -38,7 +39,7 @@ func Open() *Store {
 	return &Store{
 		vault: NewVault(), registry: NewRegistry(), authorizations: NewAuthorizations(), codes: NewCodes(),
 		sessions: NewSessions(), signingKeys: NewSigningKeys(), operators: NewOperators(), uses: NewUses(),
-		quota: NewQuota(), heads: NewHeads(), usage: NewUsage(), budgets: NewBudgets(),
+		quota: NewQuota(), heads: NewHeads(), usage: NewUsage(), budgets: NewBudgets(), replies: NewReplies(),
 	}
 }
 
@@ -80,6 +81,9 @@ func (s *Store) Usage() ports.Usage { return s.usage }
 
 // Budgets returns the store of budgets.
 func (s *Store) Budgets() ports.Budgets { return s.budgets }
+
+// Replies returns the store of calls with idempotency keys.
+func (s *Store) Replies() ports.Replies { return s.replies }
 
 // Ping returns nil unless ctx has ended: memory is always there.
 func (s *Store) Ping(ctx context.Context) error { return ended(ctx) }

@@ -67,6 +67,9 @@ func TestConformance(t *testing.T) {
 	t.Run("Changes", func(t *testing.T) {
 		conformance.Changes(t, func(t *testing.T) conformance.Changing { return open(t) })
 	})
+	t.Run("Replies", func(t *testing.T) {
+		conformance.Replies(t, func(t *testing.T) ports.Replies { return open(t).Replies() })
+	})
 	t.Run("Heads", func(t *testing.T) {
 		conformance.Heads(t, func(t *testing.T) ports.Heads { return open(t).Heads() })
 	})

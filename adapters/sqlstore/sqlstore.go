@@ -119,6 +119,9 @@ func (s *Store) Usage() ports.Usage { return &Usage{s.reads, s.counts} }
 // Budgets returns the store of budgets.
 func (s *Store) Budgets() ports.Budgets { return &Budgets{s.reads, s.writes} }
 
+// Replies returns the store of calls with idempotency keys.
+func (s *Store) Replies() ports.Replies { return newReplies(s) }
+
 // DB returns the connection that writes, for migrations.
 func (s *Store) DB() *sql.DB { return s.writes.DB }
 

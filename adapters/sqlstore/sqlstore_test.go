@@ -101,7 +101,7 @@ func conforms(t *testing.T, d database) {
 		s := d.open(t, dsn)
 		for _, table := range []string{
 			"grants", "applications", "api_keys", "xapps", "authorizations", "codes", "sessions", "signing_keys", "quotas",
-			"changes", "heads", "operators", "uses", "usage", "billed", "budgets", "reservations",
+			"changes", "heads", "operators", "uses", "usage", "billed", "budgets", "reservations", "replies",
 		} {
 			if _, err := s.DB().Exec("DELETE FROM " + table); err != nil {
 				t.Fatal(err)
@@ -152,6 +152,9 @@ func conforms(t *testing.T, d database) {
 	})
 	t.Run("Changes", func(t *testing.T) {
 		conformance.Changes(t, func(t *testing.T) conformance.Changing { return fresh(t) })
+	})
+	t.Run("Replies", func(t *testing.T) {
+		conformance.Replies(t, func(t *testing.T) ports.Replies { return fresh(t).Replies() })
 	})
 	t.Run("Heads", func(t *testing.T) {
 		conformance.Heads(t, func(t *testing.T) ports.Heads { return fresh(t).Heads() })

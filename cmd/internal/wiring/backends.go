@@ -35,6 +35,7 @@ type backend interface {
 	Heads() ports.Heads
 	Usage() ports.Usage
 	Budgets() ports.Budgets
+	Replies() ports.Replies
 	Close() error
 }
 
@@ -51,6 +52,7 @@ type Stores struct {
 	Quota          ports.QuotaStore
 	Usage          ports.Usage
 	Budgets        ports.Budgets
+	Replies        ports.Replies
 	Clock          ports.Clock // that of the vault
 	Warm           Warm
 	Backends       []Backend  // each once
@@ -116,6 +118,7 @@ func (o *opener) all(ctx context.Context) (Stores, error) {
 		Vault: main.Vault(), Registry: main.Registry(), Authorizations: main.Authorizations(), Codes: main.Codes(),
 		Sessions: main.Sessions(), SigningKeys: main.SigningKeys(),
 		Operators: main.Operators(), Uses: main.Uses(), Usage: main.Usage(), Budgets: main.Budgets(), Clock: main,
+		Replies: main.Replies(),
 	}
 	for _, part := range []struct {
 		url  string

@@ -20,6 +20,7 @@ import (
 	"perch/app/health"
 	"perch/app/operators"
 	"perch/app/quotas"
+	"perch/app/replays"
 	"perch/app/sessions"
 	"perch/app/spending"
 	"perch/app/usage"
@@ -104,11 +105,12 @@ func newQuotas(s Stores, now *clock.Clock, cfg config.Config) (*quotas.Service, 
 
 func newActions(
 	s Stores, g *grants.Service, ss *sessions.Service, xs *xapps.Service, x *xhttp.Gateway, o ports.Observer,
-	limits *quotas.Service, till *spending.Service, keep *cache.Service,
+	limits *quotas.Service, till *spending.Service, keep *cache.Service, once *replays.Service,
 ) *actions.Service {
 	xs = xs.Through(s.Warm.Registry.XApps())
 	return actions.New(actions.Parts{
 		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits, till, keep), Cache: keep,
+		Replays: once,
 	})
 }
 
@@ -120,6 +122,12 @@ func newCache(till *spending.Service, c *clock.Clock, cfg config.Config) (*cache
 
 func newUsage(s Stores, till *spending.Service, c *clock.Clock) *usage.Service {
 	return usage.New(till, s.Usage, s.Budgets, s.Registry.Apps(), c.Now)
+}
+
+// newReplays ends with the clean-up what is still to be written.
+func newReplays(s Stores, ring ports.Keyring, c *clock.Clock, cfg config.Config) (*replays.Service, func()) {
+	r := replays.New(replays.Parts{Replies: s.Replies, Keyring: ring, Now: c.Now, Issuer: cfg.PublicURL})
+	return r, r.Close
 }
 
 func newGate(s Stores, c *clients.Service, ss *sessions.Service) *access.Gate {

@@ -57,6 +57,7 @@ func (t *tidier) tidy(ctx context.Context, now time.Time) {
 		{"authorizations", t.stores.Authorizations.Sweep, now},
 		{"codes", t.stores.Codes.Sweep, now.Add(-keepCodes)},
 		{"sessions", t.stores.Sessions.Sweep, now.Add(-keepSessions)},
+		{"idempotency keys", t.stores.Replies.Sweep, now},
 		{"signing keys", t.stores.SigningKeys.Sweep, now.Add(-keepKeys)},
 		{"reservations of money", t.stores.Budgets.Expire, now},
 		{"marks of what was billed", t.sweepMarks, now.Add(-keepMarks)},

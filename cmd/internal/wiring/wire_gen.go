@@ -80,9 +80,11 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		cleanup()
 		return nil, nil, err
 	}
-	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, quotasService, spendingService, cacheService)
-	operatorsService, cleanup4, err := newOperators(ctx, stores, keyring, uses, observer, cfg)
+	replaysService, cleanup4 := newReplays(stores, keyring, clock, cfg)
+	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, quotasService, spendingService, cacheService, replaysService)
+	operatorsService, cleanup5, err := newOperators(ctx, stores, keyring, uses, observer, cfg)
 	if err != nil {
+		cleanup4()
 		cleanup3()
 		cleanup2()
 		cleanup()
@@ -102,19 +104,22 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		Uses:      uses,
 		Quotas:    quotasService,
 		Usage:     usageService,
+		Replays:   replaysService,
 	}
 	wiringDoors, err := newDoors(cfg, v, services, log)
 	if err != nil {
+		cleanup5()
 		cleanup4()
 		cleanup3()
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	wiringTidier, cleanup5 := newTidier(ctx, stores, clock, log)
-	wiringKeeper, cleanup6 := newKeeper(ctx, grantsService, clock, log)
+	wiringTidier, cleanup6 := newTidier(ctx, stores, clock, log)
+	wiringKeeper, cleanup7 := newKeeper(ctx, grantsService, clock, log)
 	house := newHouse(wiringDoors, services, gateway, wiringTidier, wiringKeeper)
 	return house, func() {
+		cleanup7()
 		cleanup6()
 		cleanup5()
 		cleanup4()

@@ -1,0 +1,98 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"perch/app/actions"
+	"perch/app/replays"
+	"perch/ports"
+)
+
+// A statusView is a replays.Status as clients see it.
+type statusView struct {
+	Key     string     `json:"key"`
+	State   string     `json:"state"`
+	Action  string     `json:"action"`
+	Outcome int        `json:"status,omitempty"`
+	Created time.Time  `json:"created_at"`
+	Sent    *time.Time `json:"sent_at,omitempty"`
+	Until   *time.Time `json:"kept_until,omitempty"`
+	Advice  string     `json:"advice"`
+}
+
+func viewStatus(s replays.Status) statusView {
+	return statusView{
+		Key: string(s.Key), State: string(s.State), Action: s.Action, Outcome: s.Outcome, Created: s.Created,
+		Sent: someTime(s.Sent), Until: someTime(s.Until), Advice: s.Advice,
+	}
+}
+
+func someTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// getOutcome tells what became of the call with the key.
+func (s *Server) getOutcome(r *request) error {
+	status, err := s.services.Replays.Look(r.ctx, holder(r), keySegment(r))
+	if err != nil {
+		return err
+	}
+	r.json(plainJSON, viewStatus(status))
+	return nil
+}
+
+// resolveOutcome looks at X what became of it, by an action that the caller must
+// be allowed like any other.
+func (s *Server) resolveOutcome(r *request) error {
+	h := holder(r)
+	if h.Grant != "" {
+		g, err := s.services.Grants.Get(r.ctx, h.App, h.Grant)
+		if err != nil {
+			return err
+		}
+		h.User = g.User.ID
+	}
+	status, err := s.services.Replays.Resolve(r.ctx, h, keySegment(r),
+		func(ctx context.Context, call ports.Call) (ports.Reply, error) {
+			return s.services.Actions.Do(ctx, actions.Request{
+				ID: r.id, Actor: r.caller.Actor, Address: r.addr, App: r.caller.App, Grant: r.caller.Grant,
+				Scopes: r.caller.Scopes, Session: r.caller.Session, AppOnly: r.caller.AppOnly, Actions: r.caller.Actions,
+				Batch: r.caller.Batch, Fresh: "no-store", Call: call,
+			})
+		})
+	if err != nil {
+		return err
+	}
+	r.json(plainJSON, viewStatus(status))
+	return nil
+}
+
+// forgetOutcome lets the caller use the key again, who has looked himself.
+func (s *Server) forgetOutcome(r *request) error {
+	if err := s.services.Replays.Forget(r.ctx, holder(r), keySegment(r)); err != nil {
+		return err
+	}
+	r.c.Status(http.StatusNoContent)
+	return nil
+}
+
+// holder is the caller, whose keys are those of his application and grant.
+func holder(r *request) replays.Holder {
+	return replays.Holder{App: r.caller.App.ID, Grant: r.caller.Grant, AppOnly: r.caller.AppOnly}
+}
+
+// keySegment is the segment of the path that names a key; "" where it names none.
+func keySegment(r *request) string {
+	segment, err := url.PathUnescape(strings.Clone(r.c.Params("key")))
+	if err != nil {
+		return ""
+	}
+	return segment
+}

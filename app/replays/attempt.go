@@ -1,0 +1,197 @@
+package replays
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"sync"
+	"time"
+
+	"perch/domain/fault"
+	"perch/domain/idempotency"
+	"perch/domain/xapi"
+	"perch/ports"
+)
+
+const (
+	// answerLimit is how long X may take to answer, and uploadLimit, if it is sent
+	// a file.
+	answerLimit = 3 * time.Minute
+	uploadLimit = 12 * time.Minute
+
+	// atOnce is how long whoever asked waits until the outcome is written down.
+	// After that it is written behind his back.
+	atOnce = 3 * time.Second
+
+	// longestPause is between two tries to write.
+	longestPause = 5 * time.Second
+)
+
+// An attempt is a call on its way.
+type attempt struct {
+	s      *Service
+	key    idempotency.Key
+	record idempotency.Record
+	action xapi.Action
+	body   []byte
+
+	ctx    context.Context // of the call
+	cancel context.CancelCauseFunc
+	hold   func() bool // from now on the caller's leaving ends nothing; false: he has left
+	timer  *time.Timer // ends the call once X has been asked for too long
+}
+
+func (s *Service) attempt(
+	ctx context.Context, key idempotency.Key, r idempotency.Record, act xapi.Action, body []byte,
+) *attempt {
+	a := &attempt{s: s, key: key, record: r, action: act, body: body}
+	a.ctx, a.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	a.hold = context.AfterFunc(ctx, func() { a.cancel(context.Cause(ctx)) })
+	return a
+}
+
+// sent writes down that X is about to be asked. Where it returns an error X must
+// not be.
+func (a *attempt) sent(ctx context.Context) error {
+	if !a.hold() {
+		return fault.New(fault.Unavailable, "the request ended before X was asked").Because(context.Cause(ctx))
+	}
+	limit := answerLimit
+	if a.action.Body == xapi.Upload {
+		limit = uploadLimit
+	}
+	request, err := a.s.sealRequest(ctx, a.record.Scope, a.body)
+	if err != nil {
+		return err
+	}
+	next := a.record.Send(request, a.s.Now(), limit)
+	err = a.s.Replies.Swap(ctx, a.record, next)
+	if errors.Is(err, fault.Conflict) || errors.Is(err, fault.NotFound) {
+		return a.s.linked(inProgress(), a.key) // it took so long that another request has the key
+	}
+	if err != nil {
+		return err
+	}
+	a.record = next
+	a.timer = time.AfterFunc(limit, func() { a.cancel(context.DeadlineExceeded) })
+	return nil
+}
+
+// finish writes down what came of the call, and gives that to whoever asked.
+func (a *attempt) finish(reply ports.Reply, err error) (ports.Reply, error) {
+	ctx := context.WithoutCancel(a.ctx)
+	switch a.outcome(reply, err) {
+	case idempotency.Untried:
+		a.release(ctx)
+	case idempotency.Final:
+		a.settle(ctx, reply)
+	case idempotency.Open:
+		a.lose(ctx, reply)
+		if f, ok := errors.AsType[*fault.Error](err); ok && a.record.State == idempotency.Sent && !a.action.Idempotent {
+			err = a.s.linked(f, a.key)
+		}
+	}
+	if err != nil || reply.Whole != nil {
+		a.done()
+		return reply, err
+	}
+	reply.Body = &held{ReadCloser: reply.Body, done: a.done}
+	return reply, nil
+}
+
+func (a *attempt) outcome(reply ports.Reply, err error) idempotency.Outcome {
+	if a.record.State != idempotency.Sent || errors.Is(err, ports.ErrUnsent) ||
+		errors.Is(err, fault.Invalid) || errors.Is(err, fault.TooLarge) { // half a body is not performed
+		return idempotency.Untried
+	}
+	return idempotency.OutcomeOf(reply.Status, err == nil && legible(reply))
+}
+
+// legible reports whether the answer is one. X's answers are JSON; of a success
+// that is not, some is missing.
+func legible(r ports.Reply) bool {
+	return r.Status >= 400 || len(r.Whole) == 0 || json.Valid(r.Whole)
+}
+
+// settle writes X's answer down.
+func (a *attempt) settle(ctx context.Context, reply ports.Reply) {
+	box, err := a.s.sealReply(ctx, a.record.Scope, reply)
+	if err != nil {
+		box = "" // that X did it is worth more than its words
+	}
+	a.write(ctx, a.record.Settle(reply.Status, box, a.s.Now()))
+}
+
+// lose writes down that nobody knows, unless repeating does no harm.
+func (a *attempt) lose(ctx context.Context, reply ports.Reply) {
+	if a.action.Idempotent {
+		a.release(ctx)
+		return
+	}
+	a.write(ctx, a.record.Lose(reply.Status, a.s.Now()))
+}
+
+func (a *attempt) write(ctx context.Context, next idempotency.Record) {
+	a.s.persist(ctx, func(ctx context.Context) error { return a.s.Replies.Swap(ctx, a.record, next) })
+}
+
+// release lets the key go: X has not performed the call. A write that failed may
+// have been stored all the same, so both states are tried.
+func (a *attempt) release(ctx context.Context) {
+	a.s.persist(ctx, func(ctx context.Context) error {
+		sent := a.record
+		sent.State = idempotency.Sent
+		err := a.s.Replies.Remove(ctx, a.record)
+		if errors.Is(err, fault.Conflict) && a.record.State != sent.State {
+			err = a.s.Replies.Remove(ctx, sent)
+		}
+		return err
+	})
+}
+
+func (a *attempt) done() {
+	a.hold()
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	a.cancel(nil)
+}
+
+// persist writes now, or goes on trying for as long as nobody else may touch the
+// record. What could not be written by then is unknown to those who look.
+func (s *Service) persist(ctx context.Context, write func(context.Context) error) {
+	now, cancel := context.WithTimeout(context.WithoutCancel(ctx), atOnce)
+	err := write(now)
+	cancel()
+	if !errors.Is(err, fault.Unavailable) {
+		return // written, or another attempt has the key
+	}
+	s.work.Go(func() {
+		ctx, cancel := context.WithTimeout(s.base, uploadLimit)
+		defer cancel()
+		for pause := 100 * time.Millisecond; ; pause = min(2*pause, longestPause) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
+			if !errors.Is(write(ctx), fault.Unavailable) {
+				return
+			}
+		}
+	})
+}
+
+// held is a reply's body that ends what belongs to it when it is closed.
+type held struct {
+	io.ReadCloser
+	once sync.Once
+	done func()
+}
+
+func (h *held) Close() error {
+	err := h.ReadCloser.Close()
+	h.once.Do(h.done)
+	return err
+}

@@ -1,0 +1,405 @@
+package replays_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"perch/app/replays"
+	"perch/domain/fault"
+	"perch/domain/idempotency"
+	"perch/ports"
+)
+
+func TestTheSecondRequestGetsTheAnswerToTheFirst(t *testing.T) {
+	h := newHouse(t)
+	first, err := h.ask(h.Service, key, hello)
+	if err != nil || first.Status != 201 || first.Header["Idempotency-Replayed"] != nil {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	for _, form := range []string{key, `"key-1"`, " key-1 "} {
+		again, err := h.ask(h.another(), form, hello)
+		if err != nil || again.Status != 201 || string(again.Whole) != created || again.Length != int64(len(created)) {
+			t.Fatalf("%s: %+v, %v", form, again, err)
+		}
+		if again.Header["Idempotency-Replayed"][0] != "true" || again.Header["Content-Type"][0] != "application/json" ||
+			again.Header["X-Rate-Limit-Remaining"] != nil {
+			t.Errorf("%s: headers %v", form, again.Header)
+		}
+	}
+	if h.times() != 1 {
+		t.Errorf("X was asked %d times", h.times())
+	}
+	h.is(idempotency.Done)
+	h.later(idempotency.Window * time.Hour)
+	h.is("")
+	if again, err := h.ask(h.Service, key, `{"text":"another"}`); err != nil || again.Header["Idempotency-Replayed"] != nil {
+		t.Errorf("after a day the key is not free: %v", err)
+	}
+}
+
+// Whoever uses the key of somebody else uses another key.
+func TestAKeyIsItsOwners(t *testing.T) {
+	h := newHouse(t)
+	if _, err := h.ask(h.Service, key, hello); err != nil {
+		t.Fatal(err)
+	}
+	for name, change := range map[string]func(){
+		"another application":       func() { h.who.App.ID = "app-2" },
+		"another grant":             func() { h.who.Grant = "grant-2" },
+		"an application by no user": func() { h.who.Grant = "" },
+		"nobody, who has no keys":   func() { h.who.App.ID, h.who.Grant = "", "" },
+	} {
+		change()
+		h.is("")
+		if again, err := h.ask(h.Service, key, hello); err != nil || again.Header["Idempotency-Replayed"] != nil {
+			t.Errorf("%s: %+v, %v", name, again, err)
+		}
+		h.who.App.ID, h.who.Grant = "app", "grant"
+	}
+	if h.times() != 5 {
+		t.Errorf("X was asked %d times", h.times())
+	}
+}
+
+func TestAKeyBelongsToOneRequest(t *testing.T) {
+	h := newHouse(t)
+	if _, err := h.ask(h.Service, key, hello); err != nil {
+		t.Fatal(err)
+	}
+	for name, ask := range map[string]func() (ports.Reply, error){
+		"another body": func() (ports.Reply, error) { return h.ask(h.Service, key, `{"text":"other"}`) },
+		"another query": func() (ports.Reply, error) {
+			c := h.call("createPosts", hello)
+			c.Query = "a=1"
+			return h.Once(t.Context(), h.who, key, c, []byte(hello), h.perform)
+		},
+		"another path": func() (ports.Reply, error) {
+			c := h.call("createUsersBookmark", hello)
+			c.Params = map[string]string{"id": "7"}
+			return h.Once(t.Context(), h.who, key, c, []byte(hello), h.perform)
+		},
+	} {
+		_, err := ask()
+		if f := h.problem(err, "idempotency-key-reused"); f.Kind != fault.Conflict {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if h.times() != 1 {
+		t.Errorf("X was asked %d times", h.times())
+	}
+}
+
+func TestWhatXsAnswerMeans(t *testing.T) {
+	broken := fault.New(fault.Upstream, "X's answer broke off").Named("x-broken-answer")
+	for name, v := range map[string]struct {
+		reply ports.Reply
+		err   error
+		state idempotency.State
+	}{
+		"created":                    {replyOf(201, created), nil, idempotency.Done},
+		"no content":                 {replyOf(204, ""), nil, idempotency.Done},
+		"a refusal":                  {replyOf(403, `{"title":"Forbidden"}`), nil, idempotency.Done},
+		"a bad request":              {replyOf(400, `{}`), nil, idempotency.Done},
+		"wants another credential":   {replyOf(401, `{}`), nil, ""},
+		"wants money":                {replyOf(402, `{}`), nil, ""},
+		"took too long to arrive":    {replyOf(408, `{}`), nil, ""},
+		"came too early":             {replyOf(425, `{}`), nil, ""},
+		"came too often":             {replyOf(429, `{}`), nil, ""},
+		"wanted another, and failed": {ports.Reply{Status: 401}, fault.New(fault.Upstream, "no"), ""},
+		"a fault of X":               {replyOf(500, `{}`), nil, idempotency.Unknown},
+		"an outage of X":             {replyOf(503, `{}`), nil, idempotency.Unknown},
+		"no answer":                  {ports.Reply{}, fault.New(fault.Unavailable, "X did not answer"), idempotency.Unknown},
+		"a torn answer":              {ports.Reply{Status: 201}, broken, idempotency.Unknown},
+		"an answer that is cut":      {replyOf(201, created[:9]), nil, idempotency.Unknown},
+		"a web page":                 {ports.Reply{}, fault.New(fault.Upstream, "a page").Named("x-page"), idempotency.Unknown},
+		"never asked after all":      {ports.Reply{}, errors.Join(broken, ports.ErrUnsent), ""},
+		"half a body":                {ports.Reply{}, fault.New(fault.Invalid, "the body ended early"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			h.answers(func() (ports.Reply, error) { return v.reply, v.err })
+			reply, err := h.ask(h.Service, key, hello)
+			if reply.Status != v.reply.Status || (err == nil) != (v.err == nil) || err != nil && fault.SlugOf(err) != fault.SlugOf(v.err) {
+				t.Errorf("whoever asked got %d, %v", reply.Status, err)
+			}
+			h.is(v.state)
+			_, err = h.ask(h.Service, key, hello)
+			want := 1
+			switch v.state {
+			case "":
+				want = 2
+			case idempotency.Unknown:
+				f := h.problem(err, "idempotency-unknown")
+				if f.Extra["status_url"] != issuer+"/v1/idempotency/key-1" {
+					t.Errorf("members %v", f.Extra)
+				}
+			default:
+			}
+			if h.times() != want {
+				t.Errorf("X was asked %d times", h.times())
+			}
+		})
+	}
+}
+
+// What may be repeated without harm is repeated when it is asked for again.
+func TestWhatDoesNoHarmIsNeverUnknown(t *testing.T) {
+	h := newHouse(t)
+	h.answers(func() (ports.Reply, error) { return replyOf(503, "{}"), nil })
+	call := h.call("createUsersBookmark", hello)
+	call.Params = map[string]string{"id": "7"}
+	for range 2 {
+		if _, err := h.Once(t.Context(), h.who, key, call, []byte(hello), h.perform); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if h.times() != 2 {
+		t.Errorf("X was asked %d times", h.times())
+	}
+}
+
+func TestWhatIsRefusedBeforeXLetsTheKeyGo(t *testing.T) {
+	h := newHouse(t)
+	no := func(context.Context, func(context.Context) error) (ports.Reply, error) {
+		return ports.Reply{}, errors.Join(fault.New(fault.Limited, "later"), ports.ErrUnsent)
+	}
+	if _, err := h.Once(t.Context(), h.who, key, h.call("createPosts", hello), []byte(hello), no); !errors.Is(err, fault.Limited) {
+		t.Error(err)
+	}
+	h.is("")
+	for _, bad := range []string{"", `"`, "a b", strings.Repeat("x", 256), "é", `"a" b`, "a,b"} {
+		_, err := h.ask(h.Service, bad, hello)
+		h.refused(err, "idempotency-key-malformed")
+	}
+	if h.times() != 0 {
+		t.Errorf("X was asked %d times", h.times())
+	}
+}
+
+func TestOfManyAtOnceOneAsksX(t *testing.T) {
+	h := newHouse(t)
+	replicas := []*replays.Service{h.Service, h.another(), h.another(), h.another()}
+	start := make(chan struct{})
+	h.answers(func() (ports.Reply, error) { <-start; return replyOf(201, created), nil })
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	got := map[string]int{}
+	for i := range 64 {
+		all.Go(func() {
+			_, err := h.ask(replicas[i%4], key, hello)
+			mu.Lock()
+			defer mu.Unlock()
+			if got[fault.SlugOf(err)]++; err != nil && got["idempotency-in-progress"] == 63 {
+				close(start)
+			}
+		})
+	}
+	all.Wait()
+	if h.times() != 1 || got[""] != 1 {
+		t.Errorf("X was asked %d times, and the callers heard %v", h.times(), got)
+	}
+}
+
+// A crash at any write, before or after it is stored, never has X asked twice.
+func TestACrashAtAnyWrite(t *testing.T) {
+	for write := 1; write <= 3; write++ {
+		for _, kept := range []bool{false, true} {
+			h := newHouse(t)
+			before, after := write, 0
+			if kept {
+				before, after = 0, write
+			}
+			h.store.set(before, after, false)
+			if write == 3 {
+				h.store.after = after
+			}
+			_, err := h.ask(h.Service, key, hello)
+			asked := h.times()
+			if (err == nil) != (write == 3) || asked > 1 || write < 3 && asked != 0 {
+				t.Errorf("write %d, stored %v: X was asked %d times, and the caller got %v", write, kept, asked, err)
+			}
+			h.Close() // nothing is tried again: the process is gone
+			h.store.set(0, 0, false)
+			next := h.another()
+			_, err = h.ask(next, key, hello)
+			again := h.times()
+			h.later(uploadLimitOf())
+			_, last := h.ask(next, key, hello)
+			if h.times() > 1 && asked == 1 {
+				t.Errorf("write %d, stored %v: X was asked %d times; the callers heard %v and %v", write, kept, h.times(), err, last)
+			}
+			if again == 0 && last != nil && fault.SlugOf(last) != "idempotency-unknown" {
+				t.Errorf("write %d, stored %v: the key is stuck: %v", write, kept, last)
+			}
+		}
+	}
+}
+
+// uploadLimitOf is longer than any lease.
+func uploadLimitOf() time.Duration { return 15 * time.Minute }
+
+// When the outcome cannot be stored whoever asked gets X's answer, and it is
+// stored as soon as the store is back.
+func TestAnOutcomeThatCannotBeStoredIsStoredLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		h.answers(func() (ports.Reply, error) {
+			h.store.set(0, 0, true)
+			return replyOf(201, created), nil
+		})
+		if reply, err := h.ask(h.Service, key, hello); err != nil || reply.Status != 201 {
+			t.Fatalf("%+v, %v", reply, err)
+		}
+		time.Sleep(time.Minute)
+		h.is(idempotency.Sent)
+		_, err := h.ask(h.Service, key, hello)
+		h.store.set(0, 0, false)
+		if err == nil {
+			t.Error("a store that is away answered")
+		}
+		time.Sleep(10 * time.Second)
+		h.is(idempotency.Done)
+		h.Close()
+	})
+}
+
+// A process that dies before X is asked lets the key go; one that dies afterwards
+// leaves what nobody knows.
+func TestAProcessThatDies(t *testing.T) {
+	for name, v := range map[string]struct {
+		sends bool
+		wait  time.Duration
+		state idempotency.State
+	}{
+		"before it has asked": {false, idempotency.Preparing, idempotency.Done},
+		"after it has asked":  {true, 4 * time.Minute, idempotency.Unknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			dead := func(ctx context.Context, sent func(context.Context) error) (ports.Reply, error) {
+				if v.sends {
+					if err := sent(ctx); err != nil {
+						t.Error(err)
+					}
+				}
+				panic("the process is gone")
+			}
+			func() {
+				defer func() { _ = recover() }()
+				_, _ = h.Once(t.Context(), h.who, key, h.call("createPosts", hello), []byte(hello), dead)
+			}()
+			next := h.another()
+			_, err := h.ask(next, key, hello)
+			h.refused(err, "idempotency-in-progress")
+			h.later(v.wait)
+			_, _ = h.ask(next, key, hello)
+			h.is(v.state)
+		})
+	}
+}
+
+func TestWhoLeavesDoesNotTakeTheCallAlong(t *testing.T) {
+	h := newHouse(t)
+	ctx, leave := context.WithCancel(t.Context())
+	_, err := h.Once(ctx, h.who, key, h.call("createPosts", hello), []byte(hello), func(
+		ctx context.Context, sent func(context.Context) error,
+	) (ports.Reply, error) {
+		if err := sent(ctx); err != nil {
+			return ports.Reply{}, err
+		}
+		leave()
+		if ctx.Err() != nil {
+			return ports.Reply{}, fault.New(fault.Unavailable, "the call was ended")
+		}
+		return replyOf(201, created), nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	h.is(idempotency.Done)
+}
+
+func TestWhoLeavesBeforeXIsAskedEndsTheCall(t *testing.T) {
+	h := newHouse(t)
+	ctx, leave := context.WithCancel(t.Context())
+	_, err := h.Once(ctx, h.who, key, h.call("createPosts", hello), []byte(hello), func(
+		inner context.Context, sent func(context.Context) error,
+	) (ports.Reply, error) {
+		leave()
+		<-inner.Done()
+		return h.perform(inner, sent)
+	})
+	if !errors.Is(err, context.Canceled) || h.times() != 0 {
+		t.Errorf("X was asked %d times: %v", h.times(), err)
+	}
+	h.is("")
+}
+
+func TestACallThatTakesTooLongIsEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		_, err := h.Once(t.Context(), h.who, key, h.call("createPosts", hello), []byte(hello), func(
+			ctx context.Context, sent func(context.Context) error,
+		) (ports.Reply, error) {
+			if err := sent(ctx); err != nil {
+				return ports.Reply{}, err
+			}
+			<-ctx.Done()
+			return ports.Reply{}, fault.New(fault.Unavailable, "X did not answer").Because(context.Cause(ctx))
+		})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		h.is(idempotency.Unknown)
+		h.Close()
+	})
+}
+
+func TestAnAnswerThatCannotBeKeptOrOpened(t *testing.T) {
+	h := newHouse(t)
+	h.answers(func() (ports.Reply, error) {
+		return replyOf(201, `"`+strings.Repeat("x", idempotency.MostKept)+`"`), nil
+	})
+	if _, err := h.ask(h.Service, key, hello); err != nil {
+		t.Fatal(err)
+	}
+	_, err := h.ask(h.Service, key, hello)
+	h.refused(err, "idempotency-answer-not-kept")
+
+	h = newHouse(t)
+	if _, err := h.ask(h.Service, key, hello); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := newHouse(t) // with another keyset
+	elsewhere.store = h.store
+	_, err = elsewhere.ask(elsewhere.another(), key, hello)
+	h.refused(err, "idempotency-unknown")
+	if elsewhere.times() != 0 {
+		t.Error("X was asked again")
+	}
+}
+
+func TestABodyThatStreamsIsKnownByItsTypeAndLength(t *testing.T) {
+	h := newHouse(t)
+	ask := func(kind string, length int64) error {
+		c := h.call("mediaUpload", "")
+		c.Type, c.Length = kind, length
+		_, err := h.Once(t.Context(), h.who, key, c, nil, h.perform)
+		return err
+	}
+	for _, boundary := range []string{"a", "b"} { // each form has another one
+		if err := ask("multipart/form-data; boundary="+boundary, 100); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.refused(ask("multipart/form-data; boundary=a", 101), "idempotency-key-reused")
+	h.refused(ask("application/json", 100), "idempotency-key-reused")
+	if h.times() != 1 {
+		t.Errorf("X was asked %d times", h.times())
+	}
+}

@@ -1,0 +1,171 @@
+package replays
+
+import (
+	"encoding/json"
+	"html"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// A timeline is a page of a user's posts as X shows them.
+type timeline struct {
+	Data []post `json:"data"`
+	Meta struct {
+		Next string `json:"next_token"`
+	} `json:"meta"`
+}
+
+// A post is one of X's, with what tells it from others.
+type post struct {
+	ID       string    `json:"id"`
+	Text     string    `json:"text"`
+	At       time.Time `json:"created_at"`
+	Entities entities  `json:"entities"`
+	Note     *struct { // of a long post, whose text is cut
+		Text     string   `json:"text"`
+		Entities entities `json:"entities"`
+	} `json:"note_tweet"`
+	References []struct {
+		Kind string `json:"type"`
+		ID   string `json:"id"`
+	} `json:"referenced_tweets"`
+	Attachments struct {
+		Media []string `json:"media_keys"` // a kind, an underscore, and the ID of what was uploaded
+	} `json:"attachments"`
+	History []string `json:"edit_history_tweet_ids"`
+}
+
+type entities struct {
+	URLs []struct {
+		Short    string `json:"url"` // https://t.co/…
+		Expanded string `json:"expanded_url"`
+		Media    string `json:"media_key"`
+	} `json:"urls"`
+}
+
+func (p post) refers(kind string) string {
+	for _, r := range p.References {
+		if r.Kind == kind {
+			return r.ID
+		}
+	}
+	return ""
+}
+
+// A draft is what was to be posted.
+type draft struct {
+	text, reply, quote string
+	media              []string
+}
+
+// draftOf reads the body of a createPosts call.
+func draftOf(body []byte) (draft, bool) {
+	var in struct {
+		Text  string `json:"text"`
+		Quote string `json:"quote_tweet_id"`
+		Reply struct {
+			To string `json:"in_reply_to_tweet_id"`
+		} `json:"reply"`
+		Media struct {
+			IDs []string `json:"media_ids"`
+		} `json:"media"`
+	}
+	if json.Unmarshal(body, &in) != nil {
+		return draft{}, false
+	}
+	return draft{text: in.Text, reply: in.Reply.To, quote: in.Quote, media: in.Media.IDs}, true
+}
+
+// is reports whether the post is the one that was to be.
+func (d draft) is(p post) bool {
+	return p.refers("replied_to") == d.reply && p.refers("retweeted") == "" && d.quotes(p) && d.shows(p) &&
+		d.says(p, func(text string) string { return text })
+}
+
+// maybe reports whether the post may be it, if X has changed it in a way that is
+// not known here. It compares what X leaves alone.
+func (d draft) maybe(p post) bool {
+	return p.refers("retweeted") == "" && d.says(p, bare)
+}
+
+// says reports whether the post's text is the draft's, as far as of leaves it. X
+// writes &, < and > as HTML does.
+func (d draft) says(p post, of func(string) string) bool {
+	want, words := of(plain(d.text, d.reply)), p.words(d.quote)
+	return want == of(plain(html.UnescapeString(words), d.reply)) || want == of(plain(words, d.reply))
+}
+
+// quotes reports whether the post quotes what the draft does, by its ID or by a
+// link in the text.
+func (d draft) quotes(p post) bool {
+	quoted := p.refers("quoted")
+	return quoted == d.quote || d.quote == "" && strings.Contains(d.text, "/status/"+quoted)
+}
+
+// shows reports whether the post shows what the draft does.
+func (d draft) shows(p post) bool {
+	shown := make([]string, len(p.Attachments.Media))
+	for i, key := range p.Attachments.Media {
+		_, shown[i], _ = strings.Cut(key, "_")
+	}
+	return len(d.media) == 0 ||
+		slices.Equal(slices.Sorted(slices.Values(shown)), slices.Sorted(slices.Values(d.media)))
+}
+
+var (
+	appended = regexp.MustCompile(`^https?://(?:www\.)?(?:twitter|x)\.com/\S+/(?:photo|video)/\d+$`)
+	quoting  = regexp.MustCompile(`^https?://(?:www\.)?(?:twitter|x)\.com/\S+/status/(\d+)`)
+	called   = regexp.MustCompile(`^(?:@\w+\s+)+`)
+	scheme   = regexp.MustCompile(`(?i)https?://`)
+)
+
+// words is the text as its author wrote it: with links as they were, without
+// those that X appends for media and for what is quoted.
+func (p post) words(quote string) string {
+	text, in := p.Text, p.Entities
+	if p.Note != nil {
+		text, in = p.Note.Text, p.Note.Entities
+	}
+	for _, u := range in.URLs {
+		long := u.Expanded
+		of := quoting.FindStringSubmatch(long)
+		if u.Media != "" || appended.MatchString(long) || of != nil && of[1] == quote {
+			long = ""
+		}
+		if u.Short != "" {
+			text = strings.ReplaceAll(text, u.Short, long)
+		}
+	}
+	return text
+}
+
+// plain is a text without what X changes: the space around and between words,
+// the scheme of links, and the names with which a reply begins.
+func plain(text, reply string) string {
+	text = scheme.ReplaceAllString(strings.Join(strings.Fields(text), " "), "")
+	if reply != "" {
+		text = called.ReplaceAllString(text, "")
+	}
+	return text
+}
+
+// bare is the letters and digits of a text that have one spelling, without what
+// may be a link.
+func bare(text string) string {
+	words := slices.DeleteFunc(strings.Fields(strings.ToLower(text)), func(w string) bool {
+		return strings.ContainsAny(strings.TrimRight(w, "."), "./")
+	})
+	var kept []rune
+	for _, c := range strings.Join(words, "") {
+		switch {
+		case c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || unicode.Is(unicode.Han, c):
+			kept = append(kept, c)
+		case unicode.Is(unicode.Mn, c) && len(kept) > 0: // with the letter before it another spelling of one letter
+			kept = kept[:len(kept)-1]
+		}
+	}
+	return string(kept)
+}

@@ -1,0 +1,176 @@
+package replays
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/url"
+	"time"
+
+	"perch/domain/fault"
+	"perch/domain/idempotency"
+	"perch/domain/secret"
+	"perch/ports"
+)
+
+const (
+	// skew is how far X's clock may be from ours. A post that is a little older
+	// than the call is taken for it: X refuses the same text twice in such a time.
+	skew = time.Minute
+
+	// pages is how many pages of the user's newest posts are looked at.
+	pages    = 5
+	pageSize = "100"
+)
+
+// A Looker performs a read for the holder, as any other call of his.
+type Looker func(ctx context.Context, call ports.Call) (ports.Reply, error)
+
+// Resolve finds out what became of a call of which that is unknown, by looking at
+// the user's own posts. A post that is there makes the call done. If it is not
+// there idempotency.Late after it was sent, the call was not performed, and the
+// key is released. Until then it is unknown: fault.Conflict, with the time after
+// which to ask again; so is, without that time, what Perch cannot look up.
+func (s *Service) Resolve(ctx context.Context, h Holder, segment string, look Looker) (Status, error) {
+	key, r, err := s.find(ctx, h, segment)
+	if err != nil {
+		return Status{}, err
+	}
+	now := s.Now()
+	switch standing := r.Standing(now); {
+	case standing == idempotency.Done:
+		return s.status(key, r), nil
+	case standing == idempotency.Reserved && r.Free(now, false):
+		return s.let(ctx, key, r)
+	case standing != idempotency.Unknown:
+		return Status{}, s.linked(inProgress(), key)
+	case !resolvable(r):
+		return Status{}, s.unknown(key, s.advice(r))
+	}
+	found, seen, err := s.search(ctx, h, key, r, look)
+	switch {
+	case err != nil:
+		return Status{}, err
+	case found.ID != "":
+		return s.found(ctx, h, key, r, found)
+	case seen == unclear:
+		return Status{}, s.unknown(key, "There is a post that may be this one, changed by X, or there are too many to look "+
+			"at. Look at X whether it was done. If so, use a new key for what comes next; if not, DELETE status_url and "+
+			"send the request again.")
+	case now.Before(r.Ripe()): // when the search began
+		return Status{}, s.unknown(key, "It is not among the user's posts, and X may still be late; resolve it again later").
+			After(r.Ripe().Sub(now))
+	}
+	return s.let(ctx, key, r)
+}
+
+// let releases the key.
+func (s *Service) let(ctx context.Context, key idempotency.Key, r idempotency.Record) (Status, error) {
+	err := s.Replies.Remove(ctx, r)
+	if errors.Is(err, fault.Conflict) {
+		return Status{}, s.linked(inProgress(), key) // it has gone on meanwhile
+	}
+	if err != nil && !errors.Is(err, fault.NotFound) {
+		return Status{}, err
+	}
+	return released(key, r), nil
+}
+
+// found makes the call done, as if X had answered with the post.
+func (s *Service) found(
+	ctx context.Context, h Holder, key idempotency.Key, r idempotency.Record, p post,
+) (Status, error) {
+	body, err := json.Marshal(map[string]any{"data": map[string]any{
+		"id": p.ID, "text": p.Text, "edit_history_tweet_ids": p.History,
+	}})
+	if err != nil {
+		return Status{}, err
+	}
+	box, err := s.sealReply(ctx, r.Scope, ports.Reply{
+		Header: map[string][]string{"Content-Type": {"application/json; charset=utf-8"}}, Whole: body,
+	})
+	if err != nil {
+		return Status{}, err
+	}
+	next := r.Settle(action(posting).Success, box, s.Now())
+	err = s.Replies.Swap(ctx, r, next)
+	if errors.Is(err, fault.Conflict) || errors.Is(err, fault.NotFound) { // somebody else was as quick
+		return s.Look(ctx, h, key.Segment())
+	}
+	return s.status(key, next), err
+}
+
+// A sight is what a search has seen where it did not find the post.
+type sight int
+
+const (
+	nothing sight = iota // everything that could be it, and it was not
+	unclear              // something that may be it
+)
+
+// search looks for the post among those of the user, the newest first.
+func (s *Service) search(
+	ctx context.Context, h Holder, key idempotency.Key, r idempotency.Record, look Looker,
+) (post, sight, error) {
+	text, err := s.Keyring.Open(ctx, r.Request, secret.Label(requestLabel, r.Scope))
+	if err != nil {
+		return post{}, unclear, s.unknown(key, "What was sent cannot be opened any more. Look at X whether it was done. If "+
+			"so, use a new key for what comes next; if not, DELETE status_url and send the request again.").Because(err)
+	}
+	want, ok := draftOf([]byte(text.Reveal()))
+	if !ok {
+		return post{}, unclear, nil
+	}
+	since := r.Sent.Add(-skew).Truncate(time.Second)
+	until := r.Ripe().Add(skew)
+	seen, next := nothing, ""
+	for range pages {
+		page, err := s.page(ctx, h, since, next, look)
+		if err != nil {
+			return post{}, seen, err
+		}
+		for _, p := range page.Data {
+			switch {
+			case p.At.Before(since):
+				return post{}, seen, nil
+			case p.At.After(until):
+			case want.is(p):
+				return p, seen, nil
+			case want.maybe(p):
+				seen = unclear
+			}
+		}
+		if next = page.Meta.Next; next == "" {
+			return post{}, seen, nil
+		}
+	}
+	return post{}, unclear, nil
+}
+
+// page asks X for one page of the user's posts.
+func (s *Service) page(
+	ctx context.Context, h Holder, since time.Time, next string, look Looker,
+) (p timeline, err error) {
+	q := url.Values{
+		"max_results": {pageSize}, "start_time": {since.UTC().Format(time.RFC3339)},
+		"tweet.fields": {"created_at,entities,referenced_tweets,note_tweet,attachments,edit_history_tweet_ids"},
+	}
+	if next != "" {
+		q.Set("pagination_token", next)
+	}
+	reply, err := look(ctx, ports.Call{
+		Action: action(looking), Params: map[string]string{"id": string(h.User)}, Query: q.Encode(),
+	})
+	if err != nil {
+		return p, err
+	}
+	defer func() { _ = reply.Body.Close() }()
+	if reply.Status != 200 {
+		return p, fault.New(fault.Unavailable, "X did not show the user's posts (it said %d); try again later", reply.Status).
+			Named("idempotency-not-looked").After(time.Minute)
+	}
+	if err := json.Unmarshal(reply.Whole, &p); err != nil {
+		return p, fault.New(fault.Upstream, "X's answer is no list of posts; try again later").After(time.Minute)
+	}
+	return p, nil
+}
