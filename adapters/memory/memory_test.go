@@ -55,6 +55,9 @@ func TestConformance(t *testing.T) {
 	t.Run("Operators", func(t *testing.T) {
 		conformance.Operators(t, func(t *testing.T) ports.Operators { return open(t).Operators() })
 	})
+	t.Run("Deliveries", func(t *testing.T) {
+		conformance.Deliveries(t, func(t *testing.T) conformance.Queue { return memory.NewDeliveries() })
+	})
 	t.Run("Uses", func(t *testing.T) {
 		conformance.Uses(t, func(t *testing.T) ports.Uses { return open(t).Uses() })
 	})

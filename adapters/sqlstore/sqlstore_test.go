@@ -100,6 +100,7 @@ func conforms(t *testing.T, d database) {
 		t.Helper()
 		s := d.open(t, dsn)
 		for _, table := range []string{
+			"deliveries",
 			"grants", "applications", "api_keys", "xapps", "authorizations", "codes", "sessions", "signing_keys", "quotas",
 			"changes", "heads", "operators", "uses", "replies",
 		} {
@@ -140,6 +141,12 @@ func conforms(t *testing.T, d database) {
 	})
 	t.Run("Operators", func(t *testing.T) {
 		conformance.Operators(t, func(t *testing.T) ports.Operators { return fresh(t).Operators() })
+	})
+	t.Run("Deliveries", func(t *testing.T) {
+		conformance.Deliveries(t, func(t *testing.T) conformance.Queue {
+			s, _ := fresh(t).Deliveries().(*sqlstore.Deliveries)
+			return s
+		})
 	})
 	t.Run("Uses", func(t *testing.T) {
 		conformance.Uses(t, func(t *testing.T) ports.Uses { return fresh(t).Uses() })
