@@ -129,7 +129,7 @@ func (s *Deliveries) Claim(
 	})
 	due = due[:min(max(n, 0), len(due))]
 	for i, d := range due {
-		d = t.copied(d.Claim(l, now))
+		d = t.copied(d.Claim(l))
 		d.Version++
 		t.rows[d.ID], due[i] = d, t.copied(d)
 	}

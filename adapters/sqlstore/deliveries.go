@@ -144,7 +144,7 @@ func (s *Deliveries) Claim(
 		return nil, ctx.Err()
 	}
 	const statement = `UPDATE deliveries SET
-			doubt = CASE WHEN state = ?0 AND doubt = 0 THEN ?1 ELSE doubt END, state = ?0, attempts = attempts + 1,
+			doubt = CASE WHEN state = ?0 AND doubt = 0 THEN lease_until ELSE doubt END, state = ?0, attempts = attempts + 1,
 			lease_holder = ?2, lease_until = ?3, version = version + 1
 		WHERE ended = 0 AND lease_until <= ?1 AND id IN (
 			SELECT d.id FROM deliveries AS d

@@ -147,9 +147,9 @@ func (d Delivery) Late(now time.Time) bool { return !now.Before(d.Until) }
 
 // Claim gives the lease's holder the turn. Whether an earlier holder, who did
 // not come back, had asked X, nobody knows.
-func (d Delivery) Claim(l Lease, now time.Time) Delivery {
+func (d Delivery) Claim(l Lease) Delivery {
 	if d.State == Sending && d.Doubt.IsZero() {
-		d.Doubt = now
+		d.Doubt = d.Lease.Until
 	}
 	d.State, d.Lease = Sending, l
 	d.Attempts++

@@ -7,12 +7,12 @@ import (
 )
 
 // How long is waited between attempts, and for an answer to whether X has
-// performed one.
+// performed one: no longer than what is known of a call with a key is kept.
 const (
 	firstWait   = 2 * time.Second
 	longestWait = 5 * time.Minute
 	longestHint = 15 * time.Minute // of those who say when to come back
-	longestTalk = 15 * time.Minute
+	longestTalk = 12 * time.Hour
 )
 
 // Usual and Longest are how long a delivery may wait to be sent, unless the
@@ -31,11 +31,17 @@ func (d Delivery) End(s State, o Outcome, now time.Time) Delivery {
 	return d
 }
 
-// Settle ends a delivery whose time is over. One of which nobody knows whether
-// X has performed it stays unknown.
+// Over reports whether it must not be tried any more at now: its time is over, or
+// it is in doubt for so long that another attempt might not notice an earlier one.
+func (d Delivery) Over(now time.Time) bool {
+	return d.Late(now) || !d.Doubt.IsZero() && now.Sub(d.Doubt) >= longestTalk
+}
+
+// Settle ends a delivery that is over. One of which nobody knows whether X has
+// performed it stays unknown.
 func (d Delivery) Settle(now time.Time) Delivery {
 	if !d.Doubt.IsZero() {
-		return d.giveUp(now)
+		return d.GiveUp(now)
 	}
 	o := d.Outcome
 	if o.Problem == "" {
@@ -44,7 +50,8 @@ func (d Delivery) Settle(now time.Time) Delivery {
 	return d.End(Expired, o, now)
 }
 
-func (d Delivery) giveUp(now time.Time) Delivery {
+// GiveUp ends a delivery of which nobody can find out whether X has performed it.
+func (d Delivery) GiveUp(now time.Time) Delivery {
 	return d.End(Unknown, Outcome{Status: d.Outcome.Status, Problem: "idempotency-unknown", Detail: "X was asked, its answer " +
 		"was lost, and what X shows does not tell whether it was done; look at X before you send it again"}, now)
 }
@@ -59,8 +66,6 @@ func (d Delivery) Postpone(o Outcome, wait time.Duration, unsure bool, spread fl
 		d.Doubt = time.Time{}
 	case d.Doubt.IsZero():
 		d.Doubt = now
-	case now.Sub(d.Doubt) >= longestTalk:
-		return d.giveUp(now)
 	}
 	if wait <= 0 {
 		wait = min(firstWait<<min(max(d.Attempts-1, 0), 10), longestWait)

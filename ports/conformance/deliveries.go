@@ -212,7 +212,7 @@ func deliveriesHeads(t *testing.T, q Queue) {
 	for _, d := range first {
 		was, err := q.Get(t.Context(), d.ID)
 		wantSame(t, "what is stored", must(t, was, err), d)
-		want := untouched(d.ID, d.Grant, d.Seq).Claim(turn("w", 1), at(0))
+		want := untouched(d.ID, d.Grant, d.Seq).Claim(turn("w", 1))
 		want.Version = 2
 		wantSame(t, "what was claimed", d, want)
 	}
@@ -231,7 +231,7 @@ func deliveriesLease(t *testing.T, q Queue) {
 	accepted(t, q, "a", "g")
 	first := claimed(t, q, 0, turn("w", 5))
 	wantSame(t, "claimed within the lease", len(claimed(t, q, 4, turn("v", 9))), 0)
-	second := claimed(t, q, 5, turn("v", 9))
+	second := claimed(t, q, 6, turn("v", 9))
 	if len(second) != 1 || !second[0].Doubt.Equal(at(5)) || second[0].Attempts != 2 || second[0].Lease != turn("v", 9) {
 		t.Fatalf("after the lease: %+v", second)
 	}
