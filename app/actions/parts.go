@@ -56,7 +56,8 @@ type cache interface {
 // Tolls are paid in this order.
 func Tolls(t ...toll) []toll { return t }
 
-// Parts are what the service works with. Tolls, Replays and Cache may be missing.
+// Parts are what the service works with. Tolls, Replays and Cache may be missing;
+// Apps and Keys are for deliveries.
 type Parts struct {
 	Grants   grants
 	Consents consents
@@ -66,4 +67,6 @@ type Parts struct {
 	Tolls    []toll
 	Replays  replays
 	Cache    cache
+	Apps     apps
+	Keys     apikeys
 }

@@ -91,3 +91,10 @@ func (d Delivery) Cancel(now time.Time) (Delivery, error) {
 	}
 	return d.End(Cancelled, Outcome{}, now), nil
 }
+
+// Return puts back what was claimed and not tried.
+func (d Delivery) Return() Delivery {
+	d.State, d.Lease = Queued, Lease{}
+	d.Attempts--
+	return d
+}
