@@ -14,8 +14,10 @@ import (
 // What pages may send and read, the same for all. The origin is always named
 // exactly; credentials are for cookie mode alone.
 const (
-	sendable = "Authorization, Content-Type, Accept, Accept-Language, Idempotency-Key, Perch-Grant, X-Csrf-Token, DPoP"
+	sendable = "Authorization, Content-Type, Accept, Accept-Language, Idempotency-Key, Perch-Grant, X-Csrf-Token, DPoP, " +
+		"Prefer, " + deliverWithin
 	readable = "x-rate-limit-limit, x-rate-limit-remaining, x-rate-limit-reset, " +
+		"location, preference-applied, " +
 		"x-user-limit-24hour-limit, x-user-limit-24hour-remaining, x-user-limit-24hour-reset, " +
 		"x-app-limit-24hour-limit, x-app-limit-24hour-remaining, x-app-limit-24hour-reset, " +
 		"x-transaction-id, retry-after, " + RequestID + ", WWW-Authenticate, DPoP-Nonce, Idempotency-Replayed"
