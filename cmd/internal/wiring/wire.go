@@ -23,6 +23,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		jws.NewProofs, wire.Bind(new(ports.DPoP), new(*jws.Proofs)),
 		newXApps, newUses, newClients, newGrants, newSessions, newReplays, newActions, newGate, newOperators, newHealth,
 		wire.Struct(new(httpapi.Services), "*"), newDoors, newTidier, newKeeper, newHouse,
+		newDeliveries,
 	)
 	return nil, nil, nil
 }

@@ -23,72 +23,49 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	if err != nil {
 		return nil, nil, err
 	}
+	journal, err := openJournal(cfg)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	ring, err := openRing(ctx, cfg, stores, log)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
 	keyring := newKeyring(ring)
-	service, err := newXApps(ctx, stores, keyring, cfg)
-	if err != nil {
-		cleanup()
-		return nil, nil, err
-	}
-	uses, cleanup2 := newUses(ctx, stores, log)
-	clientsService := newClients(stores, keyring, service, uses)
-	clock, err := newClock(ctx, stores, cfg)
-	if err != nil {
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
-	signer, err := newSigner(ctx, stores, keyring, clock, cfg)
-	if err != nil {
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
-	proofs := jws.NewProofs()
-	journal, err := openJournal(cfg)
-	if err != nil {
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
 	gateway, err := newGateway(cfg, v)
 	if err != nil {
-		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	observer := newObserver(log)
 	breaker := newBreaker(observer)
-	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, observer, cfg)
-	sessionsService := newSessions(stores, keyring, signer, proofs, clientsService, grantsService, clock, cfg)
-	gate := newGate(stores, clientsService, sessionsService)
-	replaysService, cleanup3 := newReplays(stores, keyring, clock, cfg)
-	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, replaysService, cfg)
-	operatorsService, cleanup4, err := newOperators(ctx, stores, keyring, uses, observer, cfg)
+	service, err := newXApps(ctx, stores, keyring, cfg)
 	if err != nil {
-		cleanup3()
-		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	healthService := newHealth(stores, gateway, ring)
-	services := httpapi.Services{
-		Gate:      gate,
-		Actions:   actionsService,
-		Clients:   clientsService,
-		Grants:    grantsService,
-		Sessions:  sessionsService,
-		XApps:     service,
-		Operators: operatorsService,
-		Health:    healthService,
-		Uses:      uses,
-		Replays:   replaysService,
+	clock, err := newClock(ctx, stores, cfg)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
 	}
-	wiringDoors, err := newDoors(cfg, v, services, log)
+	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, observer, cfg)
+	signer, err := newSigner(ctx, stores, keyring, clock, cfg)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	proofs := jws.NewProofs()
+	uses, cleanup2 := newUses(ctx, stores, log)
+	clientsService := newClients(stores, keyring, service, uses)
+	sessionsService := newSessions(stores, keyring, signer, proofs, clientsService, grantsService, clock, cfg)
+	replaysService, cleanup3 := newReplays(stores, keyring, clock, cfg)
+	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, replaysService, cfg)
+	deliveriesService, cleanup4 := newDeliveries(ctx, stores, actionsService, keyring, clock, observer, cfg)
+	gate := newGate(stores, clientsService, sessionsService)
+	operatorsService, cleanup5, err := newOperators(ctx, stores, keyring, uses, observer, cfg)
 	if err != nil {
 		cleanup4()
 		cleanup3()
@@ -96,10 +73,34 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		cleanup()
 		return nil, nil, err
 	}
-	wiringTidier, cleanup5 := newTidier(ctx, stores, clock, log)
-	wiringKeeper, cleanup6 := newKeeper(ctx, grantsService, clock, log)
+	healthService := newHealth(stores, gateway, ring)
+	services := httpapi.Services{
+		Deliveries: deliveriesService,
+		Gate:       gate,
+		Actions:    actionsService,
+		Clients:    clientsService,
+		Grants:     grantsService,
+		Sessions:   sessionsService,
+		XApps:      service,
+		Operators:  operatorsService,
+		Health:     healthService,
+		Uses:       uses,
+		Replays:    replaysService,
+	}
+	wiringDoors, err := newDoors(cfg, v, services, log)
+	if err != nil {
+		cleanup5()
+		cleanup4()
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
+	wiringTidier, cleanup6 := newTidier(ctx, stores, clock, log)
+	wiringKeeper, cleanup7 := newKeeper(ctx, grantsService, clock, log)
 	house := newHouse(wiringDoors, services, gateway, wiringTidier, wiringKeeper)
 	return house, func() {
+		cleanup7()
 		cleanup6()
 		cleanup5()
 		cleanup4()
