@@ -54,26 +54,27 @@ func (s *Deliveries) Put(ctx context.Context, d delivery.Delivery, room delivery
 	if t.rows == nil {
 		t.rows = map[delivery.ID]delivery.Delivery{}
 	}
-	line, app := 0, 0
+	var waits, app int
 	d.Seq = 1
 	for _, other := range t.rows {
-		if other.Line() == d.Line() {
-			if other.Key == d.Key {
-				return t.copied(other), taken(t.noun)
-			}
-			d.Seq = max(d.Seq, other.Seq+1)
-		}
-		if other.Waits() && other.Line() == d.Line() {
-			line++
-		}
-		if other.Waits() && other.App == d.App {
+		if other.App == d.App && other.Waits() {
 			app++
 		}
+		if other.Line() != d.Line() {
+			continue
+		}
+		if other.Key == d.Key {
+			return t.copied(other), taken(t.noun)
+		}
+		d.Seq = max(d.Seq, other.Seq+1)
+		if other.Waits() {
+			waits++
+		}
 	}
-	switch _, there := t.rows[d.ID]; {
-	case there:
+	if _, there := t.rows[d.ID]; there {
 		return none, taken(t.noun)
-	case line >= room.Line || app >= room.App:
+	}
+	if waits >= room.Line || app >= room.App {
 		return none, fault.New(fault.Limited, "there is no room for the delivery")
 	}
 	d.Version = 1

@@ -74,7 +74,8 @@ func (s *Deliveries) Put(ctx context.Context, d delivery.Delivery, room delivery
 			return none, cmp.Or(found, taken(s.rows.noun))
 		}
 	}
-	return none, fault.New(fault.Unavailable, "many deliveries are put into one line at once; try again").After(time.Second)
+	return none, fault.New(fault.Unavailable, "many deliveries are put into one line at once; try again").
+		After(time.Second)
 }
 
 func (s *Deliveries) put(ctx context.Context, r *deliveryRow, room delivery.Room) (seq []int64, err error) {
@@ -159,6 +160,8 @@ func (s *Deliveries) Claim(
 	if err != nil {
 		return nil, unavailable(ctx, err)
 	}
-	slices.SortFunc(rows, func(a, b deliveryRow) int { return cmp.Or(cmp.Compare(a.Next, b.Next), cmp.Compare(a.ID, b.ID)) })
+	slices.SortFunc(rows, func(a, b deliveryRow) int {
+		return cmp.Or(cmp.Compare(a.Next, b.Next), cmp.Compare(a.ID, b.ID))
+	})
 	return s.rows.values(rows), nil
 }

@@ -52,8 +52,11 @@ func (d Delivery) Settle(now time.Time) Delivery {
 
 // GiveUp ends a delivery of which nobody can find out whether X has performed it.
 func (d Delivery) GiveUp(now time.Time) Delivery {
-	return d.End(Unknown, Outcome{Status: d.Outcome.Status, Problem: "idempotency-unknown", Detail: "X was asked, its answer " +
-		"was lost, and what X shows does not tell whether it was done; look at X before you send it again"}, now)
+	return d.End(Unknown, Outcome{
+		Status: d.Outcome.Status, Problem: "idempotency-unknown",
+		Detail: "X was asked, its answer was lost, and what X shows does not tell whether it was done; " +
+			"look at X before you send it again",
+	}, now)
 }
 
 // Postpone puts the delivery back in its place until it is worth trying again:
