@@ -45,6 +45,15 @@ type replays interface {
 	) (ports.Reply, error)
 }
 
+// resolver finds out what became of a call with a key. After nil it may be asked
+// for again with the same key.
+type resolver interface {
+	Resolve(
+		ctx context.Context, who ports.Caller, key string,
+		look func(context.Context, ports.Call) (ports.Reply, error),
+	) error
+}
+
 // cache answers reads from what X answered before, or asks.
 type cache interface {
 	Through(
@@ -57,7 +66,7 @@ type cache interface {
 func Tolls(t ...toll) []toll { return t }
 
 // Parts are what the service works with. Tolls, Replays and Cache may be missing;
-// Apps and Keys are for deliveries.
+// Apps, Keys and Resolver are for deliveries.
 type Parts struct {
 	Grants   grants
 	Consents consents
@@ -67,6 +76,7 @@ type Parts struct {
 	Tolls    []toll
 	Replays  replays
 	Cache    cache
+	Resolver resolver
 	Apps     apps
 	Keys     apikeys
 }

@@ -27,19 +27,19 @@ import (
 
 var noon = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
-// A clock stands still until it is told to go on.
-type clock struct {
+// A watch stands still until it is told to go on.
+type watch struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-func (c *clock) Now() time.Time {
+func (c *watch) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-func (c *clock) advance(d time.Duration) {
+func (c *watch) advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
@@ -132,37 +132,34 @@ type store interface {
 	Close() error
 }
 
-// stores are the kinds of stores, each with how to open it once more.
-func stores(t *testing.T) map[string]func() store {
-	sql := func(schema migrations.Schema, dsn string) func() store {
-		return func() store {
-			s, err := sqlstore.Open(t.Context(), dsn)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := schema.Apply(t.Context(), s.DB()); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = s.Close() })
-			return s
+// kinds are the kinds of stores that outlive a process.
+func kinds() []string { return []string{"sqlite", "postgres"} }
+
+// opener is how to open an empty store of the kind, and later once more.
+func opener(t *testing.T, kind string) func() store {
+	t.Helper()
+	schema, dsn := migrations.SQLite(), "sqlite:"+t.TempDir()+"/perch.db"
+	if kind == "postgres" {
+		schema, dsn = migrations.Postgres(), pgtest.URL(t)
+	}
+	return func() store {
+		s, err := sqlstore.Open(t.Context(), dsn)
+		if err != nil {
+			t.Fatal(err)
 		}
+		if _, err := schema.Apply(t.Context(), s.DB()); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
 	}
-	open := map[string]func() store{"sqlite": sql(migrations.SQLite(), "sqlite:"+t.TempDir()+"/perch.db")}
-	t.Run("postgres is there", func(t *testing.T) {
-		open["postgres"] = nil
-		open["postgres"] = sql(migrations.Postgres(), pgtest.URL(t))
-	})
-	if open["postgres"] == nil {
-		delete(open, "postgres")
-	}
-	return open
 }
 
 // A house is a service with what it needs.
 type house struct {
 	*deliveries.Service
 	t     *testing.T
-	clock *clock
+	clock *watch
 	box   *box
 	store store
 	ring  ports.Keyring
@@ -191,7 +188,7 @@ func (h *house) verbs() string {
 func newHouse(t *testing.T) *house {
 	s := memory.Open()
 	t.Cleanup(func() { _ = s.Close() })
-	h := &house{t: t, clock: &clock{now: noon}, box: newBox(), store: s, ring: keyring.Ephemeral()}
+	h := &house{t: t, clock: &watch{now: noon}, box: newBox(), store: s, ring: keyring.Ephemeral()}
 	return h.again(s)
 }
 

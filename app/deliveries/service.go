@@ -15,6 +15,7 @@ import (
 	"perch/domain/client"
 	"perch/domain/delivery"
 	"perch/domain/fault"
+	"perch/domain/idempotency"
 	"perch/domain/oauth"
 	"perch/domain/secret"
 	"perch/domain/xapi"
@@ -72,7 +73,7 @@ type Request struct {
 
 // Accept takes a call over. When it returns a delivery the store has it. What
 // could never be performed is refused at once. The same key of one grant gives the
-// same delivery, and fault.Invalid if it asks for something else.
+// same delivery, and fault.Conflict if it asks for something else.
 func (s *Service) Accept(ctx context.Context, r Request) (d delivery.Delivery, err error) {
 	now := s.Now()
 	d = delivery.Delivery{
@@ -80,8 +81,8 @@ func (s *Service) Accept(ctx context.Context, r Request) (d delivery.Delivery, e
 		Created: now, Until: now.Add(delivery.Usual), State: delivery.Queued, Next: now,
 	}
 	defer func() { s.told(ctx, "accept", r.Call.Request, d, err) }()
-	if d.Key == "" {
-		d.Key = string(d.ID)
+	if d.Key, err = keyOf(r.Key, d.ID); err != nil {
+		return d, err
 	}
 	if err = check(r); err != nil {
 		return d, err
@@ -116,6 +117,15 @@ func Takes(a xapi.Action) bool {
 	return a.Method != "GET" && a.Body != xapi.Upload && !a.Stream && !a.Binary && !a.Public()
 }
 
+// keyOf is the key that the header holds, or one that nobody else has.
+func keyOf(header string, id delivery.ID) (string, error) {
+	if header == "" {
+		return string(id), nil
+	}
+	key, err := idempotency.ParseKey(header)
+	return string(key), err
+}
+
 func check(r Request) error {
 	switch {
 	case !Takes(r.Action):
@@ -138,7 +148,7 @@ func (s *Service) same(ctx context.Context, d delivery.Delivery, r Request) erro
 		return err
 	}
 	if d.Action != r.Action.ID || !c.Same(r.Call) {
-		return fault.New(fault.Invalid, "this Idempotency-Key was used for another call; use a new key for each call").
+		return fault.New(fault.Conflict, "this Idempotency-Key was used for another call; use a new key for each call").
 			Named("idempotency-key-reused")
 	}
 	return nil

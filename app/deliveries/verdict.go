@@ -20,6 +20,7 @@ const (
 	keyInProgress = "idempotency-in-progress"
 	keyUnknown    = "idempotency-unknown"
 	keyReused     = "idempotency-key-reused"
+	keyDone       = "idempotency-answer-not-kept"
 )
 
 // refused is what becomes of a delivery when there is no answer of X's.
@@ -29,6 +30,8 @@ func refused(d delivery.Delivery, err error, now time.Time) delivery.Delivery {
 	switch {
 	case o.Problem == keyInProgress:
 		return d.Postpone(o, wait, doubtful, spread(), now)
+	case o.Problem == keyDone:
+		return d.End(delivery.Done, o, now)
 	case o.Problem == keyUnknown && wait == 0:
 		return d.GiveUp(now)
 	case !final(err):

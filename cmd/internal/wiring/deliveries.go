@@ -7,8 +7,11 @@ import (
 	"perch/app/actions"
 	"perch/app/clock"
 	"perch/app/deliveries"
+	"perch/app/replays"
 	"perch/cmd/internal/config"
 	"perch/domain/delivery"
+	"perch/domain/fault"
+	"perch/domain/idempotency"
 	"perch/ports"
 )
 
@@ -23,6 +26,26 @@ const (
 type queues interface {
 	Deliveries() ports.Deliveries
 	DeliveryQueue() ports.DeliveryQueue
+}
+
+// A resolver finds out by replays what became of a delivery.
+type resolver struct{ *replays.Service }
+
+// Resolve returns nil once the call with the key may be asked for again.
+func (r resolver) Resolve(
+	ctx context.Context, who ports.Caller, key string, look func(context.Context, ports.Call) (ports.Reply, error),
+) error {
+	parsed, err := idempotency.ParseKey(key)
+	if err != nil {
+		return err
+	}
+	_, err = r.Service.Resolve(ctx, replays.Holder{
+		App: who.App.ID, Grant: who.Grant, User: who.User, AppOnly: who.Grant == "",
+	}, parsed.Segment(), look)
+	if fault.SlugOf(err) == "no-such-idempotency-key" { // it was released meanwhile
+		return nil
+	}
+	return err
 }
 
 // mostWaiting is how many deliveries may wait.

@@ -103,7 +103,7 @@ func newActions(
 	xs = xs.Through(s.Warm.Registry.XApps())
 	limits := quotas.New(s.Quota, quota.Limit{Max: cfg.ClientLimit, Window: time.Minute})
 	return actions.New(actions.Parts{
-		Apps: s.Warm.Registry.Apps(), Keys: s.Warm.Registry.Keys(),
+		Apps: s.Warm.Registry.Apps(), Keys: s.Warm.Registry.Keys(), Resolver: resolver{once},
 		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits), Replays: once,
 	})
 }
