@@ -292,12 +292,13 @@ func TestWhatCannotWorkIsRefusedAtOnce(t *testing.T) {
 		edit func(*house, *deliveries.Request)
 		kind fault.Kind
 	}{
-		"what may not be done":   {func(h *house, _ *deliveries.Request) { h.box.allows = fault.New(fault.Forbidden, "no") }, fault.Forbidden},
-		"an upload":              {func(_ *house, r *deliveries.Request) { r.Action = upload }, fault.Invalid},
-		"a read":                 {func(_ *house, r *deliveries.Request) { r.Action = read }, fault.Invalid},
-		"more than seven days":   {func(_ *house, r *deliveries.Request) { r.Within = delivery.Longest + 1 }, fault.Invalid},
-		"a body that is long":    {func(_ *house, r *deliveries.Request) { r.Call.Body = strings.Repeat("x", deliveries.MostBody+1) }, fault.TooLarge},
-		"a body that is no text": {func(_ *house, r *deliveries.Request) { r.Call.Body = "\xff" }, fault.Invalid},
+		"what may not be done":         {func(h *house, _ *deliveries.Request) { h.box.allows = fault.New(fault.Forbidden, "no") }, fault.Forbidden},
+		"an upload":                    {func(_ *house, r *deliveries.Request) { r.Action = upload }, fault.Invalid},
+		"a read":                       {func(_ *house, r *deliveries.Request) { r.Action = read }, fault.Invalid},
+		"more than seven days":         {func(_ *house, r *deliveries.Request) { r.Within = delivery.Longest + 1 }, fault.Invalid},
+		"a body that is long":          {func(_ *house, r *deliveries.Request) { r.Call.Body = strings.Repeat("x", deliveries.MostBody+1) }, fault.TooLarge},
+		"a body of control characters": {func(_ *house, r *deliveries.Request) { r.Call.Body = strings.Repeat("\x01", 20<<10) }, fault.TooLarge},
+		"a body that is no text":       {func(_ *house, r *deliveries.Request) { r.Call.Body = "\xff" }, fault.Invalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)

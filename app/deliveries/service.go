@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -23,8 +24,12 @@ import (
 )
 
 // MostBody is how many bytes the body of a call may have, and X's reply for it to
-// be kept. Sealed, both must fit into one statement of any store.
-const MostBody = 32 << 10
+// be kept. Sealed, with what belongs to a call, both must fit into one statement
+// of any store.
+const (
+	MostBody = 24 << 10
+	mostCall = 36 << 10
+)
 
 // actions performs actions. Deliver performs a call once, however often it is
 // asked with the same delivery.
@@ -209,11 +214,16 @@ func (s *Service) Cancel(ctx context.Context, request string, d delivery.Deliver
 }
 
 func (s *Service) seal(ctx context.Context, d delivery.Delivery, c delivery.Call) (secret.Box, error) {
-	text, err := json.Marshal(c)
-	if err != nil {
+	var text strings.Builder
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(c); err != nil {
 		return "", fault.New(fault.Internal, "").Because(err)
 	}
-	return s.Keyring.Seal(ctx, secret.New(string(text)), d.Label(delivery.CallLabel))
+	if text.Len() > mostCall {
+		return "", fault.New(fault.TooLarge, "the call is too long to be performed later; shorten its body or its query")
+	}
+	return s.Keyring.Seal(ctx, secret.New(text.String()), d.Label(delivery.CallLabel))
 }
 
 func (s *Service) call(ctx context.Context, d delivery.Delivery) (c delivery.Call, err error) {
