@@ -23,6 +23,9 @@ func (s *Server) action(r *request) error {
 	if !ok {
 		return unknownAction(r)
 	}
+	if s.wantsLater(r, act) {
+		return s.deliver(r, act, params)
+	}
 	call := ports.Call{
 		Action: act, Params: params, Query: r.query,
 		Type: r.header(fiber.HeaderContentType), Accept: r.header(fiber.HeaderAccept),

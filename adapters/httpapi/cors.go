@@ -15,12 +15,12 @@ import (
 // exactly; credentials are for cookie mode alone.
 const (
 	sendable = "Authorization, Content-Type, Accept, Accept-Language, Idempotency-Key, Perch-Grant, X-Csrf-Token, DPoP, " +
-		"Cache-Control"
+		"Cache-Control, Prefer, " + deliverWithin
 	readable = "x-rate-limit-limit, x-rate-limit-remaining, x-rate-limit-reset, " +
 		"x-user-limit-24hour-limit, x-user-limit-24hour-remaining, x-user-limit-24hour-reset, " +
 		"x-app-limit-24hour-limit, x-app-limit-24hour-remaining, x-app-limit-24hour-reset, " +
 		"x-transaction-id, retry-after, " + RequestID + ", WWW-Authenticate, DPoP-Nonce, Age, Cache-Status, " +
-		"RateLimit, RateLimit-Policy, Perch-Cost, Perch-Problem, Idempotency-Replayed, Location"
+		"RateLimit, RateLimit-Policy, Perch-Cost, Perch-Problem, Idempotency-Replayed, Location, Preference-Applied"
 	preflightTTL = "600" // seconds
 )
 

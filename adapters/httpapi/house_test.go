@@ -25,6 +25,7 @@ import (
 	"perch/app/actions"
 	"perch/app/clients"
 	"perch/app/clock"
+	"perch/app/deliveries"
 	"perch/app/grants"
 	"perch/app/health"
 	"perch/app/operators"
@@ -37,6 +38,7 @@ import (
 	"perch/domain/apikey"
 	"perch/domain/audit"
 	"perch/domain/client"
+	"perch/domain/delivery"
 	"perch/domain/oauth"
 	"perch/domain/quota"
 	"perch/domain/secret"
@@ -225,10 +227,17 @@ func furnish(t testing.TB, p plan, x ports.TwitterGateway, issuer string, log *s
 	})
 	once := replays.New(replays.Parts{Replies: store.Replies(), Keyring: ring, Now: time.Now, Issuer: issuer})
 	t.Cleanup(once.Close)
+	as := actions.New(actions.Parts{
+		Grants: gs, Consents: ss, XApps: xs, X: x, Observer: silence{}, Tolls: actions.Tolls(rules),
+		Replays: once,
+		Apps:    s.apps, Keys: s.keys,
+	})
 	return Services{
-		Gate: access.New(cs, ss), Actions: actions.New(actions.Parts{
-			Grants: gs, Consents: ss, XApps: xs, X: x, Observer: silence{}, Tolls: actions.Tolls(rules), Replays: once,
+		Deliveries: deliveries.New(deliveries.Parts{
+			Store: store.Deliveries(), Queue: store.DeliveryQueue(), Actions: as, Keyring: ring, Observer: silence{},
+			Now: time.Now, Room: delivery.Room{Line: 3, App: 10},
 		}),
+		Gate: access.New(cs, ss), Actions: as,
 		Clients: cs, Grants: gs, Sessions: ss, XApps: xs, Operators: os, Health: health.New(p.parts...), Uses: us,
 		Quotas: rules, Replays: once,
 		Usage: usage.New(nil, store.Usage(), store.Budgets(), s.apps, time.Now),

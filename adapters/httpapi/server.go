@@ -20,6 +20,7 @@ import (
 	"perch/app/access"
 	"perch/app/actions"
 	"perch/app/clients"
+	"perch/app/deliveries"
 	"perch/app/grants"
 	"perch/app/health"
 	"perch/app/operators"
@@ -46,6 +47,8 @@ type Config struct {
 
 // Services are what the doors lead to.
 type Services struct {
+	Deliveries *deliveries.Service
+
 	Gate      *access.Gate
 	Actions   *actions.Service
 	Clients   *clients.Service

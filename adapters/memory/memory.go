@@ -14,6 +14,7 @@ import (
 
 // A Store holds all stores, empty at first.
 type Store struct {
+	deliveries     *Deliveries
 	vault          *Vault
 	registry       *Registry
 	authorizations *Authorizations
@@ -37,7 +38,8 @@ var (
 // Open returns an empty store.
 func Open() *Store {
 	return &Store{
-		vault: NewVault(), registry: NewRegistry(), authorizations: NewAuthorizations(), codes: NewCodes(),
+		deliveries: NewDeliveries(),
+		vault:      NewVault(), registry: NewRegistry(), authorizations: NewAuthorizations(), codes: NewCodes(),
 		sessions: NewSessions(), signingKeys: NewSigningKeys(), operators: NewOperators(), uses: NewUses(),
 		quota: NewQuota(), heads: NewHeads(), usage: NewUsage(), budgets: NewBudgets(), replies: NewReplies(),
 	}

@@ -61,6 +61,9 @@ func TestConformance(t *testing.T) {
 	t.Run("Budgets", func(t *testing.T) {
 		conformance.Budgets(t, func(t *testing.T) ports.Budgets { return open(t).Budgets() })
 	})
+	t.Run("Deliveries", func(t *testing.T) {
+		conformance.Deliveries(t, func(t *testing.T) conformance.Queue { return memory.NewDeliveries() })
+	})
 	t.Run("Uses", func(t *testing.T) {
 		conformance.Uses(t, func(t *testing.T) ports.Uses { return open(t).Uses() })
 	})

@@ -100,6 +100,7 @@ func conforms(t *testing.T, d database) {
 		t.Helper()
 		s := d.open(t, dsn)
 		for _, table := range []string{
+			"deliveries",
 			"grants", "applications", "api_keys", "xapps", "authorizations", "codes", "sessions", "signing_keys", "quotas",
 			"changes", "heads", "operators", "uses", "usage", "billed", "budgets", "reservations", "replies",
 		} {
@@ -146,6 +147,12 @@ func conforms(t *testing.T, d database) {
 	})
 	t.Run("Budgets", func(t *testing.T) {
 		conformance.Budgets(t, func(t *testing.T) ports.Budgets { return fresh(t).Budgets() })
+	})
+	t.Run("Deliveries", func(t *testing.T) {
+		conformance.Deliveries(t, func(t *testing.T) conformance.Queue {
+			s, _ := fresh(t).Deliveries().(*sqlstore.Deliveries)
+			return s
+		})
 	})
 	t.Run("Uses", func(t *testing.T) {
 		conformance.Uses(t, func(t *testing.T) ports.Uses { return fresh(t).Uses() })

@@ -45,6 +45,15 @@ type replays interface {
 	) (ports.Reply, error)
 }
 
+// resolver finds out what became of a call with a key. After nil it may be asked
+// for again with the same key.
+type resolver interface {
+	Resolve(
+		ctx context.Context, who ports.Caller, key string,
+		look func(context.Context, ports.Call) (ports.Reply, error),
+	) error
+}
+
 // cache answers reads from what X answered before, or asks.
 type cache interface {
 	Through(
@@ -56,7 +65,8 @@ type cache interface {
 // Tolls are paid in this order.
 func Tolls(t ...toll) []toll { return t }
 
-// Parts are what the service works with. Tolls, Replays and Cache may be missing.
+// Parts are what the service works with. Tolls, Replays and Cache may be missing;
+// Apps, Keys and Resolver are for deliveries.
 type Parts struct {
 	Grants   grants
 	Consents consents
@@ -66,4 +76,7 @@ type Parts struct {
 	Tolls    []toll
 	Replays  replays
 	Cache    cache
+	Resolver resolver
+	Apps     apps
+	Keys     apikeys
 }

@@ -23,6 +23,7 @@ type verbs struct {
 	Keys       keyVerbs       `cmd:"" help:"API keys of client applications."`
 	Grants     grantVerbs     `cmd:"" help:"Grants: what users have allowed client applications."`
 	Usage      usageVerb      `cmd:"" help:"What calls cost at X, what the cache saved, and what is left of budgets."`
+	Deliveries deliveryVerbs  `cmd:"" help:"Deliveries: calls that are performed later."`
 	Operators  operatorVerbs  `cmd:"" help:"Operators: who may run this Perch, and how far each may go."`
 	Keyset     keysetVerbs    `cmd:"" help:"The keys that seal what is stored: rotate them, reseal, retire old ones."`
 	Migrate    migrateVerb    `cmd:"" help:"Bring the schema of a store up to date."`

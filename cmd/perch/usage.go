@@ -169,4 +169,3 @@ func text(s string) *string {
 	}
 	return &s
 }
-

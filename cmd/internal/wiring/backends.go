@@ -23,6 +23,7 @@ import (
 type backend interface {
 	ports.Pinger
 	ports.Clock
+	queues
 	Vault() ports.TokenVault
 	Registry() ports.Registry
 	Authorizations() ports.Authorizations
@@ -57,6 +58,8 @@ type Stores struct {
 	Warm           Warm
 	Backends       []Backend  // each once
 	Followers      []follower // those whose home may have missed something
+	Deliveries     ports.Deliveries
+	DeliveryQueue  ports.DeliveryQueue
 }
 
 // A Backend is one of the stores by its setting.
@@ -115,6 +118,7 @@ func (o *opener) all(ctx context.Context) (Stores, error) {
 		return Stores{}, err
 	}
 	s := Stores{
+		Deliveries: main.Deliveries(), DeliveryQueue: main.DeliveryQueue(),
 		Vault: main.Vault(), Registry: main.Registry(), Authorizations: main.Authorizations(), Codes: main.Codes(),
 		Sessions: main.Sessions(), SigningKeys: main.SigningKeys(),
 		Operators: main.Operators(), Uses: main.Uses(), Usage: main.Usage(), Budgets: main.Budgets(), Clock: main,

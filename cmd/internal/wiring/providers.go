@@ -109,6 +109,7 @@ func newActions(
 ) *actions.Service {
 	xs = xs.Through(s.Warm.Registry.XApps())
 	return actions.New(actions.Parts{
+		Apps: s.Warm.Registry.Apps(), Keys: s.Warm.Registry.Keys(), Resolver: resolver{once},
 		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits, till, keep), Cache: keep,
 		Replays: once,
 	})

@@ -13,11 +13,12 @@ import (
 // What has ended is kept a little longer: a code to notice that it is used
 // again, a session and a key for clocks that disagree.
 const (
-	tidyEvery    = time.Minute
-	keepCodes    = time.Hour
-	keepSessions = 24 * time.Hour
-	keepKeys     = session.AccessTTL + time.Hour
-	keepMarks    = 24 * time.Hour
+	tidyEvery      = time.Minute
+	keepCodes      = time.Hour
+	keepSessions   = 24 * time.Hour
+	keepDeliveries = 7 * 24 * time.Hour
+	keepKeys       = session.AccessTTL + time.Hour
+	keepMarks      = 24 * time.Hour
 )
 
 // A tidier removes what has expired from the stores.
@@ -54,6 +55,7 @@ func (t *tidier) tidy(ctx context.Context, now time.Time) {
 		do   func(context.Context, time.Time) (int, error)
 		at   time.Time
 	}{
+		{"deliveries", t.stores.Deliveries.Sweep, now.Add(-keepDeliveries)},
 		{"authorizations", t.stores.Authorizations.Sweep, now},
 		{"codes", t.stores.Codes.Sweep, now.Add(-keepCodes)},
 		{"sessions", t.stores.Sessions.Sweep, now.Add(-keepSessions)},

@@ -22,7 +22,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		openJournal, newClock, newBreaker, newKeyring, newSigner, wire.Bind(new(ports.TokenSigner), new(*jws.Signer)),
 		jws.NewProofs, wire.Bind(new(ports.DPoP), new(*jws.Proofs)),
 		newXApps, newUses, newClients, newGrants, newSessions, newQuotas, newSpending, newReplays, newActions, newGate, newOperators, newHealth,
-		wire.Struct(new(httpapi.Services), "*"), newDoors, newTidier, newKeeper, newHouse, newUsage, newCache,
+		wire.Struct(new(httpapi.Services), "*"), newDoors, newTidier, newKeeper, newHouse, newUsage, newCache, newDeliveries,
 	)
 	return nil, nil, nil
 }

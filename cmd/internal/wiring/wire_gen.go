@@ -24,48 +24,43 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	if err != nil {
 		return nil, nil, err
 	}
+	journal, err := openJournal(cfg)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
 	ring, err := openRing(ctx, cfg, stores, log)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
 	keyring := newKeyring(ring)
+	gateway, err := newGateway(cfg, v)
+	if err != nil {
+		cleanup()
+		return nil, nil, err
+	}
+	breaker := newBreaker(observer)
 	service, err := newXApps(ctx, stores, keyring, cfg)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
-	uses, cleanup2 := newUses(ctx, stores, log)
-	clientsService := newClients(stores, keyring, service, uses)
 	clock, err := newClock(ctx, stores, cfg)
 	if err != nil {
-		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
+	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, observer, cfg)
 	signer, err := newSigner(ctx, stores, keyring, clock, cfg)
 	if err != nil {
-		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
 	proofs := jws.NewProofs()
-	journal, err := openJournal(cfg)
-	if err != nil {
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
-	gateway, err := newGateway(cfg, v)
-	if err != nil {
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
-	breaker := newBreaker(observer)
-	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, observer, cfg)
+	uses, cleanup2 := newUses(ctx, stores, log)
+	clientsService := newClients(stores, keyring, service, uses)
 	sessionsService := newSessions(stores, keyring, signer, proofs, clientsService, grantsService, clock, cfg)
-	gate := newGate(stores, clientsService, sessionsService)
 	quotasService, err := newQuotas(stores, clock, cfg)
 	if err != nil {
 		cleanup2()
@@ -82,8 +77,11 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	}
 	replaysService, cleanup4 := newReplays(stores, keyring, clock, cfg)
 	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, quotasService, spendingService, cacheService, replaysService)
-	operatorsService, cleanup5, err := newOperators(ctx, stores, keyring, uses, observer, cfg)
+	deliveriesService, cleanup5 := newDeliveries(ctx, stores, actionsService, keyring, clock, observer, cfg)
+	gate := newGate(stores, clientsService, sessionsService)
+	operatorsService, cleanup6, err := newOperators(ctx, stores, keyring, uses, observer, cfg)
 	if err != nil {
+		cleanup5()
 		cleanup4()
 		cleanup3()
 		cleanup2()
@@ -93,21 +91,23 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 	healthService := newHealth(stores, gateway, ring)
 	usageService := newUsage(stores, spendingService, clock)
 	services := httpapi.Services{
-		Gate:      gate,
-		Actions:   actionsService,
-		Clients:   clientsService,
-		Grants:    grantsService,
-		Sessions:  sessionsService,
-		XApps:     service,
-		Operators: operatorsService,
-		Health:    healthService,
-		Uses:      uses,
-		Quotas:    quotasService,
-		Usage:     usageService,
-		Replays:   replaysService,
+		Deliveries: deliveriesService,
+		Gate:       gate,
+		Actions:    actionsService,
+		Clients:    clientsService,
+		Grants:     grantsService,
+		Sessions:   sessionsService,
+		XApps:      service,
+		Operators:  operatorsService,
+		Health:     healthService,
+		Uses:       uses,
+		Quotas:     quotasService,
+		Usage:      usageService,
+		Replays:    replaysService,
 	}
 	wiringDoors, err := newDoors(cfg, v, services, log)
 	if err != nil {
+		cleanup6()
 		cleanup5()
 		cleanup4()
 		cleanup3()
@@ -115,10 +115,11 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		cleanup()
 		return nil, nil, err
 	}
-	wiringTidier, cleanup6 := newTidier(ctx, stores, clock, log)
-	wiringKeeper, cleanup7 := newKeeper(ctx, grantsService, clock, log)
+	wiringTidier, cleanup7 := newTidier(ctx, stores, clock, log)
+	wiringKeeper, cleanup8 := newKeeper(ctx, grantsService, clock, log)
 	house := newHouse(wiringDoors, services, gateway, wiringTidier, wiringKeeper)
 	return house, func() {
+		cleanup8()
 		cleanup7()
 		cleanup6()
 		cleanup5()

@@ -1,0 +1,231 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gofiber/fiber/v2"
+
+	"perch/app/deliveries"
+	"perch/domain/client"
+	"perch/domain/delivery"
+	"perch/domain/fault"
+	"perch/domain/oauth"
+	"perch/domain/xapi"
+)
+
+// respondAsync is the preference for an answer before the work is done (RFC 7240
+// section 4.1). deliverWithin is the header that says in how many seconds.
+const (
+	respondAsync  = "respond-async"
+	deliverWithin = "Perch-Deliver-Within"
+)
+
+// wantsLater reports whether the caller prefers the action to be performed later,
+// and it can be. Otherwise the preference is ignored (RFC 7240 section 2).
+func (s *Server) wantsLater(r *request, act xapi.Action) bool {
+	if !deliveries.Takes(act) || r.caller.App.ID == "" {
+		return false
+	}
+	for _, value := range r.c.Request().Header.PeekAll("Prefer") {
+		for preference := range strings.SplitSeq(string(value), ",") {
+			token, _, _ := strings.Cut(preference, ";")
+			if strings.EqualFold(strings.TrimSpace(token), respondAsync) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// deliver takes the call over and says where to look for what becomes of it.
+func (s *Server) deliver(r *request, act xapi.Action, params map[string]string) error {
+	var within time.Duration
+	if text := r.header(deliverWithin); text != "" {
+		seconds, err := strconv.ParseUint(text, 10, 31)
+		if err != nil || seconds == 0 {
+			return fault.New(fault.Invalid, "%s must be a whole number of seconds, at least 1", deliverWithin)
+		}
+		within = time.Duration(seconds) * time.Second
+	}
+	if r.body != nil {
+		if err := r.body.bound(deliveries.MostBody, s.wait.body, s.wait.small); err != nil {
+			return err
+		}
+	}
+	body, err := r.readAll()
+	if err != nil {
+		return err
+	}
+	d, err := s.services.Deliveries.Accept(r.ctx, deliveries.Request{
+		Actor: r.caller.Actor, App: r.caller.App.ID, Grant: r.caller.Grant, Action: act,
+		Key: r.header("Idempotency-Key"), Within: within,
+		Call: delivery.Call{
+			Request: r.id, Params: params, Query: r.query, Type: r.header(fiber.HeaderContentType), Body: string(body),
+			Session: string(r.caller.Session), Scopes: r.caller.Scopes, Actions: r.caller.Actions, AppOnly: r.caller.AppOnly,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	r.c.Status(http.StatusAccepted)
+	r.c.Set("Preference-Applied", respondAsync)
+	r.c.Set(fiber.HeaderLocation, "/v1/deliveries/"+string(d.ID))
+	r.json(plainJSON, viewDelivery(d))
+	return nil
+}
+
+// listDeliveries lists the deliveries the caller may see: those of the grants
+// that it may act for.
+func (s *Server) listDeliveries(r *request) error {
+	q, after, n, err := r.paging("state")
+	if err != nil {
+		return err
+	}
+	f := delivery.Filter{App: r.caller.App.ID, Grants: r.caller.Grants}
+	if r.caller.Grant != "" {
+		f.Grants = []oauth.GrantID{r.caller.Grant}
+	}
+	return s.answerDeliveries(r, f, q.Get("state"), after, n)
+}
+
+func (s *Server) answerDeliveries(r *request, f delivery.Filter, state, after string, n int) error {
+	f.State = delivery.State(state)
+	if f.State != "" && !slices.Contains(delivery.States(), f.State) {
+		return fault.New(fault.Invalid, "the state %q is unknown; deliveries are %s", clip(state, 40),
+			strings.Join(texts(delivery.States()), ", "))
+	}
+	all, err := s.services.Deliveries.List(r.ctx, f, delivery.ID(after), n+1)
+	if err != nil {
+		return err
+	}
+	r.json(plainJSON, pageOf(all, n, viewDelivery, func(d delivery.Delivery) string { return string(d.ID) }))
+	return nil
+}
+
+func (s *Server) getDelivery(r *request) error {
+	d, err := s.ownDelivery(r)
+	if err != nil {
+		return err
+	}
+	v := viewDelivery(d)
+	if s.mayActAs(r, d) {
+		reply, err := s.services.Deliveries.Reply(r.ctx, d)
+		if err != nil {
+			return err
+		}
+		if v.Outcome != nil && json.Valid(reply) {
+			v.Outcome.Reply = reply
+		}
+	}
+	r.json(plainJSON, v)
+	return nil
+}
+
+func (s *Server) cancelDelivery(r *request) error {
+	d, err := s.ownDelivery(r)
+	if err != nil {
+		return err
+	}
+	if !s.mayActAs(r, d) {
+		return fault.New(fault.Forbidden, "this caller may not perform %s, and so not cancel it; "+
+			"use a credential that may", d.Action).Named("key-action-not-allowed")
+	}
+	if _, err := s.services.Deliveries.Cancel(r.ctx, r.id, d); err != nil {
+		return err
+	}
+	r.c.Status(http.StatusNoContent)
+	return nil
+}
+
+// ownDelivery returns the delivery the path names, if the caller may know of it.
+func (s *Server) ownDelivery(r *request) (delivery.Delivery, error) {
+	d, err := s.services.Deliveries.Get(r.ctx, r.caller.App.ID, delivery.ID(r.param("id")))
+	if err == nil && !r.caller.ActsFor(d.Grant) {
+		return d, deliveries.ErrNone()
+	}
+	return d, err
+}
+
+// mayActAs reports whether the caller's credential is for the delivery's action.
+func (s *Server) mayActAs(r *request, d delivery.Delivery) bool {
+	act, ok := xapi.ByID(d.Action)
+	switch c := r.caller; {
+	case !ok, len(c.Actions) > 0 && !xapi.Covers(c.Actions, act):
+		return false
+	case c.Session != "":
+		return len(c.Scopes.Missing(act.Needs())) == 0
+	}
+	return true
+}
+
+func (s *Server) listAllDeliveries(r *request) error {
+	q, after, n, err := r.paging("app", "grant", "state")
+	if err != nil {
+		return err
+	}
+	r.event.App = client.AppID(q.Get("app"))
+	f := delivery.Filter{App: r.event.App}
+	if grant := q.Get("grant"); grant != "" {
+		f.Grants = []oauth.GrantID{oauth.GrantID(grant)}
+	}
+	return s.answerDeliveries(r, f, q.Get("state"), after, n)
+}
+
+func (s *Server) cancelAnyDelivery(r *request) error {
+	d, err := s.services.Deliveries.Get(r.ctx, "", delivery.ID(r.param("id")))
+	if err != nil {
+		return err
+	}
+	r.event.App, r.event.Grant = d.App, d.Grant
+	if _, err := s.services.Deliveries.Cancel(r.ctx, r.id, d); err != nil {
+		return err
+	}
+	r.c.Status(http.StatusNoContent)
+	return nil
+}
+
+type deliveryView struct {
+	ID           string       `json:"id"`
+	AppID        string       `json:"app_id"`
+	GrantID      string       `json:"grant_id,omitempty"`
+	Action       string       `json:"action"`
+	Key          string       `json:"idempotency_key"`
+	State        string       `json:"state"`
+	Attempts     int          `json:"attempts"`
+	CreatedAt    *time.Time   `json:"created_at"`
+	DeliverUntil *time.Time   `json:"deliver_until"`
+	NextAttempt  *time.Time   `json:"next_attempt_at"`
+	DoubtSince   *time.Time   `json:"in_doubt_since"`
+	EndedAt      *time.Time   `json:"ended_at"`
+	Outcome      *outcomeView `json:"outcome"` // of the last attempt
+}
+
+type outcomeView struct {
+	Status int             `json:"status,omitempty"` // X's
+	Type   string          `json:"type,omitempty"`
+	Detail string          `json:"detail,omitempty"`
+	Reply  json.RawMessage `json:"reply,omitempty"` // X's
+}
+
+func viewDelivery(d delivery.Delivery) deliveryView {
+	v := deliveryView{
+		ID: string(d.ID), AppID: string(d.App), GrantID: string(d.Grant), Action: d.Action, Key: d.Key,
+		State: string(d.State), Attempts: d.Attempts, CreatedAt: instant(d.Created), DeliverUntil: instant(d.Until),
+		DoubtSince: instant(d.Doubt), EndedAt: instant(d.Ended),
+	}
+	if d.State == delivery.Queued {
+		v.NextAttempt = instant(d.Next)
+	}
+	if o := d.Outcome; o.Status != 0 || o.Problem != "" {
+		v.Outcome = &outcomeView{Status: o.Status, Detail: o.Detail}
+		if o.Problem != "" {
+			v.Outcome.Type = typePrefix + o.Problem
+		}
+	}
+	return v
+}

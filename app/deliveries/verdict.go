@@ -1,0 +1,120 @@
+package deliveries
+
+import (
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"perch/domain/delivery"
+	"perch/domain/fault"
+	"perch/domain/secret"
+	"perch/ports"
+)
+
+// Slugs of faults that say how a call with the same key stands.
+const (
+	keyInProgress = "idempotency-in-progress"
+	keyUnknown    = "idempotency-unknown"
+	keyReused     = "idempotency-key-reused"
+	keyDone       = "idempotency-answer-not-kept"
+)
+
+// refused is what becomes of a delivery when there is no answer of X's.
+func refused(d delivery.Delivery, err error, now time.Time) delivery.Delivery {
+	o, wait := outcomeOf(err), waitOf(err)
+	doubtful := !d.Doubt.IsZero()
+	switch {
+	case o.Problem == keyInProgress:
+		return d.Postpone(o, wait, doubtful, spread(), now)
+	case o.Problem == keyDone:
+		return d.End(delivery.Done, o, now)
+	case o.Problem == keyUnknown && wait == 0:
+		return d.GiveUp(now)
+	case !final(err):
+		return d.Postpone(o, wait, doubtful || !errors.Is(err, ports.ErrUnsent), spread(), now)
+	case doubtful:
+		return d.GiveUp(now) // it is forbidden now; it may have been done before
+	}
+	return d.End(delivery.Failed, o, now)
+}
+
+// final reports whether the call would fail tomorrow too.
+func final(err error) bool {
+	switch fault.KindOf(err) {
+	case fault.Invalid, fault.Unauthenticated, fault.Forbidden, fault.NotFound, fault.WrongMethod, fault.TooLarge:
+		return true
+	case fault.Conflict, fault.Limited, fault.Upstream, fault.Unavailable, fault.Internal:
+	}
+	return fault.SlugOf(err) == keyReused
+}
+
+func outcomeOf(err error) delivery.Outcome {
+	o := delivery.Outcome{Problem: "internal", Detail: "Perch could not do this because of a fault of its own"}
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind != fault.Internal {
+		o.Problem, o.Detail = f.Slug, f.Say
+		if o.Problem == "" {
+			o.Problem = strings.ReplaceAll(f.Kind.Error(), " ", "-")
+		}
+	}
+	return o
+}
+
+func waitOf(err error) time.Duration {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f.Wait
+	}
+	return 0
+}
+
+// answered is what becomes of a delivery when X has answered.
+func (s *Service) answered(
+	ctx context.Context, d delivery.Delivery, r ports.Reply, now time.Time,
+) delivery.Delivery {
+	o := delivery.Outcome{Status: r.Status, Type: first(r.Header, "Content-Type")}
+	body := bodyOf(r)
+	if len(body) > 0 {
+		box, err := s.Keyring.Seal(ctx, secret.New(string(body)), d.Label(delivery.ReplyLabel))
+		if err == nil {
+			o.Reply = box
+		}
+	}
+	switch {
+	case r.Status < 400:
+		return d.End(delivery.Done, o, now)
+	case slices.Contains([]int{402, 408, 425, 429}, r.Status), r.Status >= 500:
+		o.Problem, o.Detail = "x-refused", "X answered with status "+strconv.Itoa(r.Status)+"; it is tried again"
+		wait, _ := strconv.Atoi(first(r.Header, "Retry-After"))
+		return d.Postpone(o, time.Duration(wait)*time.Second, r.Status >= 500, spread(), now)
+	}
+	o.Problem, o.Detail = "x-refused", "X answered with status "+strconv.Itoa(r.Status)+", which is final"
+	return d.End(delivery.Failed, o, now)
+}
+
+// bodyOf is X's reply if it is small enough to be kept.
+func bodyOf(r ports.Reply) []byte {
+	body := r.Whole
+	if r.Body != nil {
+		if body == nil {
+			var err error
+			if body, err = io.ReadAll(io.LimitReader(r.Body, MostBody+1)); err != nil {
+				body = nil
+			}
+		}
+		_ = r.Body.Close()
+	}
+	if len(body) > MostBody {
+		return nil
+	}
+	return body
+}
+
+func first(header map[string][]string, name string) string {
+	if values := header[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
