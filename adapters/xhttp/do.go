@@ -61,7 +61,7 @@ func asked(ctx context.Context, c ports.Call) (context.Context, context.CancelFu
 func (g *Gateway) ask(
 	ctx context.Context, c ports.Call, target *url.URL, header http.Header,
 ) (ports.Reply, *outgoing, error) {
-	res, body, out, err := g.send(ctx, c, target, header)
+	res, body, out, err := g.send(ctx, c, target, header) //nolint:bodyclose // body is the answer's
 	if err != nil {
 		return ports.Reply{}, out, err
 	}

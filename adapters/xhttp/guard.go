@@ -61,7 +61,7 @@ type pass struct {
 // enter lets a call through, or refuses it before anything is sent.
 func (g *guard) enter(ctx context.Context, c ports.Call) (*pass, error) {
 	p := &pass{}
-	for _, way := range []func(context.Context, ports.Call, *pass) error{g.held, g.shut, g.wait, g.open} {
+	for _, way := range []func(context.Context, ports.Call, *pass) error{g.held, g.shut, g.wait, g.open, g.heard} {
 		if err := way(ctx, c, p); err != nil {
 			p.end(outcome{failure: errUntried})
 			p.close()
@@ -112,21 +112,27 @@ func (g *guard) wait(ctx context.Context, c ports.Call, p *pass) error {
 	return err
 }
 
-// open asks the breakers.
-func (g *guard) open(ctx context.Context, c ports.Call, p *pass) error {
+// open asks the breaker of the group.
+func (g *guard) open(_ context.Context, c ports.Call, p *pass) error {
 	one := g.failing.at(spot{c.XApp, groupOf(c.Action)})
 	done, err := one.Allow()
 	if err != nil {
 		return g.broken(one, err)
 	}
 	p.settle = append(p.settle, func(o outcome) { done(o.failure) })
+	return nil
+}
+
+// heard asks the breaker of the X App's users.
+func (g *guard) heard(_ context.Context, c ports.Call, p *pass) error {
 	if c.Token.Empty() {
 		return nil
 	}
-	one = g.unheard.at(spot{x: c.XApp})
+	one := g.unheard.at(spot{x: c.XApp})
 	probe := one.State() == gobreaker.StateHalfOpen
-	if done, err = one.Allow(); err != nil {
-		return g.unheardOf(one)
+	done, err := one.Allow()
+	if err != nil {
+		return g.outage(one).Because(errors.Join(ports.ErrUnsent, err))
 	}
 	p.settle = append(p.settle, func(o outcome) {
 		switch {
@@ -142,15 +148,15 @@ func (g *guard) open(ctx context.Context, c ports.Call, p *pass) error {
 }
 
 func (g *guard) broken(one *circuit, why error) error {
-	return fault.New(fault.Unavailable, "X fails too often at the moment, so Perch leaves it alone for a while; nothing was "+
-		"sent, so it is safe to try again after the time in Retry-After").
+	return fault.New(fault.Unavailable, "X fails too often at the moment, so Perch leaves it alone for a while; nothing "+
+		"was sent, so it is safe to try again after the time in Retry-After").
 		Named("x-breaker-open").After(g.failing.wait(one)).Because(errors.Join(ports.ErrUnsent, why))
 }
 
-func (g *guard) unheardOf(one *circuit) *fault.Error {
-	return fault.New(fault.Unavailable, "X refuses the access tokens of many users at once, so the fault is X's, and Perch "+
-		"leaves it alone for a while. Nothing is lost, and nobody has to connect again; try again later").
-		Named("x-auth-outage").After(g.unheard.wait(one)).Because(ports.ErrUnsent)
+func (g *guard) outage(one *circuit) *fault.Error {
+	return fault.New(fault.Unavailable, "X refuses the access tokens of many users at once, so the fault is X's, and "+
+		"Perch leaves it alone for a while. Nothing is lost, and nobody has to connect again; try again later").
+		Named("x-auth-outage").After(g.unheard.wait(one))
 }
 
 func (p *pass) end(o outcome) {
@@ -180,7 +186,7 @@ func (g *guard) settle(ctx context.Context, c ports.Call, p *pass, reply ports.R
 		if one := g.unheard.at(spot{x: c.XApp}); one.State() == gobreaker.StateOpen {
 			_ = reply.Body.Close()
 			return ports.Reply{Status: reply.Status, Transaction: reply.Transaction, Windows: reply.Windows},
-				g.unheardOf(one)
+				g.outage(one).Because(ports.ErrRejected)
 		}
 	}
 	return reply, err
@@ -199,7 +205,7 @@ func wait(t xapi.Trouble, header http.Header) time.Duration {
 	}[t]
 }
 
-var errFailing = errors.New("X fails")
+var errFailing = errors.New("the answer is a failure of X")
 
 // failureOf is X's failure in what became of a call. What the client did itself
 // says nothing of X, nor does an answer that blames the client.

@@ -54,8 +54,8 @@ func (r *room) enter(ctx context.Context) (leave func(), err error) {
 }
 
 func overloaded(wait time.Duration, why error) error {
-	return fault.New(fault.Unavailable, "more calls of this kind are under way at X than may be, and this one would not get "+
-		"its turn in time; nothing was sent, so it is safe to try again").
+	return fault.New(fault.Unavailable, "more calls of this kind are under way at X than may be, and this one would not "+
+		"get its turn in time; nothing was sent, so it is safe to try again").
 		Named("overloaded").After(max(wait, time.Second)).Because(errors.Join(ports.ErrUnsent, why))
 }
 
