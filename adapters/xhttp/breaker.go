@@ -64,10 +64,10 @@ func (c *circuits) at(s spot) *circuit {
 				return n.TotalFailures >= failuresToOpen && n.TotalFailures >= n.TotalSuccesses
 			},
 			IsExcluded: func(err error) bool { return errors.Is(err, errUntried) },
-			OnStateChange: func(_ string, _, to gobreaker.State) {
+			OnStateChange: func(_ string, from, to gobreaker.State) {
 				now := time.Now()
 				one.opened.Store(&now)
-				c.tell(s, to)
+				c.tell(s, from, to)
 			},
 		})
 		c.of[s] = one
@@ -86,13 +86,13 @@ func (c *circuits) wait(one *circuit) time.Duration {
 	return c.rest
 }
 
-// tell writes down that a breaker has opened, or closed again.
-func (c *circuits) tell(s spot, to gobreaker.State) {
-	switch to {
-	case gobreaker.StateHalfOpen:
-	case gobreaker.StateClosed:
+// tell writes down that a breaker has opened, or closed again. A try that failed
+// is no news.
+func (c *circuits) tell(s spot, from, to gobreaker.State) {
+	switch {
+	case to == gobreaker.StateClosed:
 		over(c.observer, s, c.verb)
-	case gobreaker.StateOpen:
+	case from == gobreaker.StateClosed:
 		alert(c.observer, s, c.verb, fault.New(fault.Unavailable, "%s; X is left alone with that, and tried again every %v",
 			c.what, c.rest))
 	}

@@ -28,7 +28,10 @@ func (g *Gateway) steady(
 	), 2)
 	for {
 		reply, out, err := ask()
-		if !repeatable(c, out, reply, err) || !g.repeats.spend() || !rest(ctx, pauses.NextBackOff()) {
+		if !repeatable(c, out, reply, err) {
+			return reply, err
+		}
+		if pause := pauses.NextBackOff(); pause == backoff.Stop || !g.repeats.spend() || !rest(ctx, pause) {
 			return reply, err
 		}
 		if err == nil {
@@ -57,7 +60,7 @@ func repeatable(c ports.Call, out *outgoing, reply ports.Reply, err error) bool 
 
 // rest reports whether the pause passed before the context ended.
 func rest(ctx context.Context, d time.Duration) bool {
-	if d == backoff.Stop || ctx.Err() != nil {
+	if ctx.Err() != nil {
 		return false
 	}
 	timer := time.NewTimer(d)

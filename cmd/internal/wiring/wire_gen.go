@@ -55,13 +55,13 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		cleanup()
 		return nil, nil, err
 	}
-	gateway, err := newGateway(cfg, v)
+	observer := newObserver(log)
+	gateway, err := newGateway(cfg, v, observer)
 	if err != nil {
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	observer := newObserver(log)
 	breaker := newBreaker(observer)
 	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, observer, cfg)
 	sessionsService := newSessions(stores, keyring, signer, proofs, clientsService, grantsService, clock, cfg)
