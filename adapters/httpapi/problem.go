@@ -27,6 +27,9 @@ const (
 	noCredential      = "no-credential" //nolint:gosec // says that there is none
 	insufficientScope = "insufficient-scope"
 	originNotAllowed  = "origin-not-allowed"
+	xRateLimit        = "x-rate-limit"
+	xUsageCap         = "x-usage-cap"
+	xOutOfCredits     = "x-out-of-credits"
 	noSession         = "no-session"
 	keyReused         = "idempotency-key-reused"
 )
@@ -61,6 +64,10 @@ var slugForms = map[string]form{
 	slowBody:     {http.StatusRequestTimeout, slowBody, "Request timeout"},
 	largeHeaders: {http.StatusRequestHeaderFieldsTooLarge, largeHeaders, "Headers too large"},
 	keyReused:    {http.StatusUnprocessableEntity, keyReused, "Idempotency-Key reused"},
+
+	xRateLimit:    {http.StatusTooManyRequests, xRateLimit, "Rate limit of X"},
+	xUsageCap:     {http.StatusTooManyRequests, xUsageCap, "Usage cap of X"},
+	xOutOfCredits: {http.StatusPaymentRequired, xOutOfCredits, "Out of credits at X"},
 }
 
 const internalDetail = "Perch could not do this because of a fault of its own; " +

@@ -1,12 +1,16 @@
 package httpapi
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/gofiber/fiber/v2"
+
+	"perch/domain/fault"
 	"perch/domain/xapi"
 	"perch/ports"
 )
@@ -16,13 +20,11 @@ import (
 func (s *Server) relay(r *request, act xapi.Action, reply ports.Reply) error {
 	res := r.c.Response()
 	res.SetStatusCode(reply.Status)
-	for name, values := range reply.Header {
-		if reserved(name) {
-			continue
-		}
-		for _, v := range values {
-			res.Header.Add(name, v)
-		}
+	r.headersOf(reply)
+	if refused := xapi.TroubleOf(reply.Status, reply.Whole).Fault(reply.Whole); refused != nil {
+		_ = reply.Body.Close()
+		s.explain(r, refused, reply)
+		return nil
 	}
 	if reply.Status == http.StatusNoContent || reply.Status == http.StatusNotModified || reply.Length == 0 {
 		_ = reply.Body.Close()
@@ -35,6 +37,39 @@ func (s *Server) relay(r *request, act xapi.Action, reply ports.Reply) error {
 	res.ImmediateHeaderFlush = act.Stream
 	res.SetBodyStream(out, int(reply.Length))
 	return nil
+}
+
+func (r *request) headersOf(reply ports.Reply) {
+	for name, values := range reply.Header {
+		if reserved(name) {
+			continue
+		}
+		for _, v := range values {
+			r.c.Response().Header.Add(name, v)
+		}
+	}
+}
+
+// explain answers with X's refusal in Perch's words and X's own. Clients that
+// read the errors of the older API find them where they look.
+func (s *Server) explain(r *request, refused *fault.Error, reply ports.Reply) {
+	p := problemOf(refused)
+	p.status = reply.Status
+	doc := p.members(r.id)
+	var theirs struct {
+		Errors json.RawMessage `json:"errors"`
+	}
+	if json.Unmarshal(reply.Whole, &theirs) == nil {
+		doc["x"] = json.RawMessage(reply.Whole)
+		if theirs.Errors != nil {
+			doc["errors"] = theirs.Errors
+		}
+	}
+	if s.noticed(r, p) {
+		s.notice(r, p, refused)
+	}
+	r.c.Response().Header.Del(fiber.HeaderContentType)
+	r.json(problemJSON, doc)
 }
 
 // reserved reports whether a header is ours to set, whatever X says: framing,

@@ -83,13 +83,12 @@ func wait(t *testing.T, c <-chan string, what string) {
 	}
 }
 
-func TestClientGoneCancelsX(t *testing.T) {
+func TestClientGoneCancelsWhatOnlyReadsOrStreams(t *testing.T) {
 	x := newGiver()
 	h := build(t, plan{x: x})
 	head := " HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nAuthorization: Bearer "
 	for name, text := range map[string]string{
 		"read":   "GET " + waitPath + head + h.sk + "\r\n\r\n",
-		"post":   "POST " + postPath + head + h.sk + "\r\nContent-Length: 2\r\n\r\n{}",
 		"upload": h.upload("Content-Length: 5") + "hello",
 		"stream": "GET " + streamPath + head + h.appOnly + "\r\n\r\n",
 	} {
@@ -100,6 +99,28 @@ func TestClientGoneCancelsX(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 		must(t, c.Close())
 		wait(t, x.left, name+" is cancelled at X")
+	}
+}
+
+func TestAWriteGoesOnWithoutItsClient(t *testing.T) {
+	x := newGiver()
+	h := build(t, plan{x: x})
+	c := dial(t, h.public)
+	_, err := io.WriteString(c, "POST "+postPath+" HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"+
+		"Authorization: Bearer "+h.sk+"\r\nContent-Length: 2\r\n\r\n{}")
+	must(t, err)
+	wait(t, x.started, "the post reaches X")
+	must(t, c.Close())
+	select {
+	case <-x.left:
+		t.Fatal("the post is cancelled at X")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(x.release)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := h.server.Shutdown(ctx); err != nil {
+		t.Errorf("the post did not end: %v", err)
 	}
 }
 

@@ -195,8 +195,18 @@ func (r *request) under(parent context.Context) {
 // within bounds the time until the answer begins. done lifts the bound.
 func (r *request) within(d time.Duration) (done func()) {
 	t := time.AfterFunc(d, func() { r.cancel(context.DeadlineExceeded) })
+	r.ctx = due{r.ctx, time.Now().Add(d)}
 	return func() { t.Stop() }
 }
+
+// due is a context whose deadline can be lifted; it says when that is, so that
+// nobody begins what cannot be done in time.
+type due struct {
+	context.Context
+	at time.Time
+}
+
+func (d due) Deadline() (time.Time, bool) { return d.at, true }
 
 // watch cancels the request when the client leaves. It is called once all of
 // the request has been read.

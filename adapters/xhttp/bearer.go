@@ -74,7 +74,7 @@ func (g *Gateway) askBearer(ctx context.Context, x ports.XApp) (secret.Text, err
 		TokenURL: g.api + "/oauth2/token", AuthStyle: oauth2.AuthStyleInHeader,
 	}
 	var w wire
-	ctx, cancel := w.watch(ctx, true)
+	ctx, cancel := w.watch(ctx)
 	defer cancel(nil)
 	tok, err := cfg.Token(g.through(ctx))
 	if err != nil {

@@ -1,10 +1,12 @@
 package xhttp
 
 import (
+	"context"
 	"errors"
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"perch/domain/fault"
 	"perch/ports"
@@ -66,11 +68,13 @@ func (o *outgoing) Close() error {
 // has returned.
 func (o *outgoing) detach() { o.gone.Store(true) }
 
-// incoming is a reply's body that says when it is closed.
+// incoming is a reply's body that says when it is closed, and can be cut off.
 type incoming struct {
 	io.ReadCloser
-	once sync.Once
-	done func()
+	once  sync.Once
+	done  func()
+	cut   context.CancelCauseFunc // ends the call for the reason
+	ended context.Context         // of the call
 }
 
 func (i *incoming) Close() error {
@@ -78,3 +82,34 @@ func (i *incoming) Close() error {
 	i.once.Do(i.done)
 	return err
 }
+
+// errSlow says that X began to answer and did not go on.
+var errSlow error = slowness{}
+
+type slowness struct{}
+
+func (slowness) Error() string   { return "the answer stopped coming, or took too long" }
+func (slowness) Timeout() bool   { return true }
+func (slowness) Temporary() bool { return true }
+
+// all reads at most so many bytes. Each has to follow the one before within the
+// patience, and all of them within twice as long.
+func (i *incoming) all(most int64, patience time.Duration) ([]byte, error) {
+	slow := func() { i.cut(errSlow) }
+	stall, total := time.AfterFunc(patience, slow), time.AfterFunc(2*patience, slow)
+	defer total.Stop()
+	defer stall.Stop()
+	b, err := io.ReadAll(io.LimitReader(readerFunc(func(p []byte) (int, error) {
+		n, err := i.Read(p)
+		stall.Reset(patience)
+		return n, err
+	}), most))
+	if err != nil && errors.Is(context.Cause(i.ended), errSlow) {
+		err = errSlow
+	}
+	return b, err
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

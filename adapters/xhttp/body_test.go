@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,7 +22,9 @@ import (
 func TestATornReplyIsSeenAsTorn(t *testing.T) {
 	both(t, func(t *testing.T, serve func(*testing.T, http.HandlerFunc) *httptest.Server) {
 		for name, declared := range map[string]string{"a length": "100", "no length": ""} {
+			var asked atomic.Int64
 			g := gateway(t, serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				asked.Add(1)
 				if declared != "" {
 					w.Header().Set("Content-Length", declared)
 				}
@@ -29,16 +32,130 @@ func TestATornReplyIsSeenAsTorn(t *testing.T) {
 				_ = http.NewResponseController(w).Flush()
 				panic(http.ErrAbortHandler)
 			}))
-			reply, err := g.Do(t.Context(), readMe(t))
+			broken(t, name, g, readMe(t))
+			if n := asked.Swap(0); n != 3 {
+				t.Errorf("%s: X was asked for a read %d times", name, n)
+			}
+			broken(t, name, g, posting(t))
+			if n := asked.Load(); n != 1 {
+				t.Errorf("%s: X was asked for a post %d times", name, n)
+			}
+			reply, err := g.Do(t.Context(), download(t))
 			if err != nil {
 				t.Fatal(err)
 			}
-			body, err := io.ReadAll(reply.Body)
-			if err == nil {
-				t.Errorf("%s: half a reply ended cleanly with %q", name, body)
+			if body, err := io.ReadAll(reply.Body); err == nil {
+				t.Errorf("%s: half a file ended cleanly with %q", name, body)
 			}
 			_ = reply.Body.Close()
 		}
+	})
+}
+
+// broken makes the call, whose answer is known by its status only.
+func broken(t *testing.T, name string, g *Gateway, c ports.Call) {
+	t.Helper()
+	reply, err := g.Do(t.Context(), c)
+	if !errors.Is(err, fault.Upstream) || fault.SlugOf(err) != "x-broken-answer" || errors.Is(err, ports.ErrUnsent) ||
+		reply.Status != http.StatusOK || reply.Whole != nil {
+		t.Errorf("%s: %+v, error %v", name, reply, err)
+	}
+}
+
+func download(t *testing.T) ports.Call {
+	t.Helper()
+	return ports.Call{Action: action(t, "dmConversationsMediaDownload"), Params: map[string]string{
+		"dm_id": "1", "media_id": "2", "resource_id": "3",
+	}}
+}
+
+func TestWhatSaysItIsJSONIs(t *testing.T) {
+	for name, v := range map[string]struct {
+		kind, body string
+		status     int
+		sound      bool
+	}{
+		"JSON":                       {"application/json; charset=utf-8", `{"data":1}`, 200, true},
+		"half":                       {"application/json; charset=utf-8", `{"data":`, 200, false},
+		"half a problem":             {"application/problem+json", `{"data":`, 200, false},
+		"nothing":                    {"application/json", "", 200, false},
+		"nothing, and none expected": {"application/json", "", 204, true},
+		"nothing beside an error":    {"application/json", "", 413, true},
+		"text":                       {"text/plain", "hello", 200, true},
+	} {
+		g := gateway(t, server(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", v.kind)
+			w.WriteHeader(v.status)
+			_, _ = w.Write([]byte(v.body))
+		}))
+		if !v.sound {
+			broken(t, name, g, posting(t))
+			continue
+		}
+		if reply, body := perform(t, g, posting(t)); body != v.body || string(reply.Whole) != v.body || reply.Whole == nil {
+			t.Errorf("%s became %q", name, body)
+		}
+	}
+}
+
+func TestAnAnswerThatIsTooLongStillComes(t *testing.T) {
+	long := strings.Repeat("x", mostWhole+1)
+	for name, declare := range map[string]bool{"declared": true, "not declared": false} {
+		g := gateway(t, server(t, func(w http.ResponseWriter, _ *http.Request) {
+			if declare {
+				w.Header().Set("Content-Length", strconv.Itoa(len(long)))
+			}
+			_, _ = io.WriteString(w, long)
+		}))
+		if reply, body := perform(t, g, readMe(t)); reply.Whole != nil || body != long {
+			t.Errorf("%s: %d bytes, kept %d", name, len(body), len(reply.Whole))
+		}
+	}
+}
+
+func TestABodyThatStallsIsGivenUp(t *testing.T) {
+	both(t, func(t *testing.T, serve func(*testing.T, http.HandlerFunc) *httptest.Server) {
+		for name, drip := range map[string]time.Duration{"silent": time.Hour, "in drops": 20 * time.Millisecond} {
+			var asked atomic.Int64
+			gone := make(chan struct{})
+			g := gateway(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+				defer close(gone)
+				asked.Add(1)
+				for {
+					_, _ = w.Write([]byte(" "))
+					_ = http.NewResponseController(w).Flush()
+					select {
+					case <-time.After(drip):
+					case <-r.Context().Done():
+						return
+					}
+				}
+			}))
+			g.patience = 100 * time.Millisecond
+			broken(t, name, g, readMe(t))
+			<-gone
+			if n := asked.Load(); n != 1 {
+				t.Errorf("%s: X was asked %d times", name, n)
+			}
+		}
+	})
+}
+
+func TestABodyIsReadNoLongerThanItsCallLasts(t *testing.T) {
+	both(t, func(t *testing.T, serve func(*testing.T, http.HandlerFunc) *httptest.Server) {
+		gone := make(chan struct{})
+		ctx, cancel := context.WithCancel(t.Context())
+		g := gateway(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+			defer close(gone)
+			_ = http.NewResponseController(w).Flush()
+			cancel()
+			<-r.Context().Done()
+		}))
+		g.patience = time.Hour
+		if _, err := g.Do(ctx, readMe(t)); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		<-gone
 	})
 }
 
@@ -108,7 +225,7 @@ func TestClosingAReplyEndsTheCall(t *testing.T) {
 			<-r.Context().Done()
 			close(gone)
 		}))
-		reply, err := g.Do(t.Context(), readMe(t))
+		reply, err := g.Do(t.Context(), download(t))
 		if err != nil {
 			t.Fatal(err)
 		}

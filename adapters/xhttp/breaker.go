@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -21,32 +22,115 @@ const (
 	failuresWithin = 30 * time.Second
 )
 
-// Breakers is a ports.Breaker: one for each X App, because X answers each as its
-// own client.
-type Breakers struct {
+// A spot is what a breaker stands before: an X App, because X answers each as its
+// own client, and a group of its actions or all of them.
+type spot struct {
+	x     xapp.ID
+	group string // empty: all
+}
+
+// circuits are breakers of one kind, one for each spot. An open one lets one
+// call through after each rest.
+type circuits struct {
+	verb     string // of the events that tell of it
+	what     string // is happening when one is open
 	rest     time.Duration
 	observer ports.Observer
 
 	mu sync.Mutex
-	of map[xapp.ID]*gobreaker.TwoStepCircuitBreaker[struct{}]
+	of map[spot]*circuit
 }
+
+type circuit struct {
+	*gobreaker.TwoStepCircuitBreaker[struct{}]
+	opened atomic.Pointer[time.Time]
+}
+
+func newCircuits(verb, what string, rest time.Duration, o ports.Observer) *circuits {
+	return &circuits{verb: verb, what: what, rest: rest, observer: o, of: map[spot]*circuit{}}
+}
+
+func (c *circuits) at(s spot) *circuit {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	one, ok := c.of[s]
+	if !ok {
+		one = &circuit{}
+		one.TwoStepCircuitBreaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+			Interval:     failuresWithin,
+			BucketPeriod: failuresWithin / 6,
+			Timeout:      c.rest,
+			ReadyToTrip: func(n gobreaker.Counts) bool {
+				return n.TotalFailures >= failuresToOpen && n.TotalFailures >= n.TotalSuccesses
+			},
+			IsExcluded: func(err error) bool { return errors.Is(err, errUntried) },
+			OnStateChange: func(_ string, from, to gobreaker.State) {
+				now := time.Now()
+				one.opened.Store(&now)
+				c.tell(s, from, to)
+			},
+		})
+		c.of[s] = one
+	}
+	return one
+}
+
+// errUntried says of a call that it tells nothing of X.
+var errUntried = errors.New("the endpoint was not tried")
+
+// wait is how long an open one stays so, at least.
+func (c *circuits) wait(one *circuit) time.Duration {
+	if at := one.opened.Load(); at != nil {
+		return max(c.rest-time.Since(*at), time.Second)
+	}
+	return c.rest
+}
+
+// tell writes down that a breaker has opened, or closed again. A try that failed
+// is no news.
+func (c *circuits) tell(s spot, from, to gobreaker.State) {
+	switch {
+	case to == gobreaker.StateClosed:
+		over(c.observer, s, c.verb)
+	case from == gobreaker.StateClosed:
+		alert(c.observer, s, c.verb, fault.New(fault.Unavailable, "%s; X is left alone with that, and tried again every %v",
+			c.what, c.rest))
+	}
+}
+
+// alert tells that something goes wrong from now on.
+func alert(o ports.Observer, s spot, verb string, why error) {
+	o.Observe(context.Background(), audit.Event{
+		At: time.Now().UTC(), XApp: s.x, Target: s.group, Verb: verb + ".open", Outcome: audit.Failed, Err: why,
+	})
+}
+
+// over tells that it is well again.
+func over(o ports.Observer, s spot, verb string) {
+	o.Observe(context.Background(), audit.Event{
+		At: time.Now().UTC(), XApp: s.x, Target: s.group, Verb: verb + ".close", Outcome: audit.Done,
+	})
+}
+
+// Breakers is a ports.Breaker: one for each X App.
+type Breakers struct{ *circuits }
 
 var _ ports.Breaker = (*Breakers)(nil)
 
 // NewBreakers returns breakers that are closed. An open one lets one call
 // through after each rest. The observer is told of each that opens and closes.
 func NewBreakers(rest time.Duration, o ports.Observer) *Breakers {
-	return &Breakers{rest: rest, observer: o, of: map[xapp.ID]*gobreaker.TwoStepCircuitBreaker[struct{}]{}}
+	return &Breakers{newCircuits("x.token_endpoint", "X's token endpoint fails for many grants at once", rest, o)}
 }
 
-var errUntried = errors.New("the endpoint was not tried")
-
+// Allow lets a call through, or refuses it while the endpoint is failing.
 func (b *Breakers) Allow(x xapp.ID) (func(ports.Trial), error) {
-	done, err := b.breaker(x).Allow()
+	one := b.at(spot{x: x})
+	done, err := one.Allow()
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "X's token endpoint is failing for many grants at once, so Perch leaves it "+
 			"alone for a while. Nothing is lost, and nobody has to connect again; try again later").
-			Named("x-token-outage").After(b.rest).Because(err)
+			Named("x-token-outage").After(b.wait(one)).Because(err)
 	}
 	return func(t ports.Trial) {
 		switch t {
@@ -58,41 +142,4 @@ func (b *Breakers) Allow(x xapp.ID) (func(ports.Trial), error) {
 			done(errUntried)
 		}
 	}, nil
-}
-
-func (b *Breakers) breaker(x xapp.ID) *gobreaker.TwoStepCircuitBreaker[struct{}] {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	one, ok := b.of[x]
-	if !ok {
-		one = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-			Name:         string(x),
-			Interval:     failuresWithin,
-			BucketPeriod: failuresWithin / 6,
-			Timeout:      b.rest,
-			ReadyToTrip: func(c gobreaker.Counts) bool {
-				return c.TotalFailures >= failuresToOpen && c.TotalFailures >= c.TotalSuccesses
-			},
-			IsExcluded:    func(err error) bool { return errors.Is(err, errUntried) },
-			OnStateChange: b.tell,
-		})
-		b.of[x] = one
-	}
-	return one
-}
-
-// tell writes down that a breaker has opened, or closed again.
-func (b *Breakers) tell(name string, _, to gobreaker.State) {
-	e := audit.Event{At: time.Now().UTC(), XApp: xapp.ID(name)}
-	switch to {
-	case gobreaker.StateHalfOpen:
-		return
-	case gobreaker.StateClosed:
-		e.Verb, e.Outcome = "x.token_endpoint.close", audit.Done
-	case gobreaker.StateOpen:
-		e.Verb, e.Outcome = "x.token_endpoint.open", audit.Failed
-		e.Err = fault.New(fault.Unavailable, "X's token endpoint fails for many grants at once; it is left alone, "+
-			"and tried again every %v", b.rest)
-	}
-	b.observer.Observe(context.Background(), e)
 }

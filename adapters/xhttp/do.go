@@ -11,6 +11,8 @@ import (
 	"perch/ports"
 )
 
+// Do performs the action if X has a chance to answer it, and repeats what may be
+// repeated.
 func (g *Gateway) Do(ctx context.Context, c ports.Call) (ports.Reply, error) {
 	target, err := g.target(c)
 	if err != nil {
@@ -20,16 +22,51 @@ func (g *Gateway) Do(ctx context.Context, c ports.Call) (ports.Reply, error) {
 	if err != nil {
 		return ports.Reply{}, err
 	}
-	res, err := g.steady(ctx, c, func() (*http.Response, *outgoing, error) {
-		return g.send(ctx, c, target, header)
-	})
+	pass, err := g.guard.enter(ctx, c)
 	if err != nil {
 		return ports.Reply{}, err
 	}
-	if res.StatusCode == http.StatusUnauthorized {
+	ctx, end := asked(ctx, c)
+	pass.leave = append(pass.leave, end)
+	reply, err := g.steady(ctx, c, func() (ports.Reply, *outgoing, error) {
+		return g.ask(ctx, c, target, header)
+	})
+	if reply.Status == http.StatusUnauthorized {
 		g.bearers.forget(c.XApp, c.Token)
 	}
-	return reply(ctx, c.Action, res)
+	reply, err = g.guard.settle(ctx, c, pass, reply, err)
+	if err != nil || reply.Whole != nil {
+		pass.close()
+		return reply, err
+	}
+	reply.Body = &incoming{ReadCloser: reply.Body, done: pass.close}
+	return reply, nil
+}
+
+// asked is the context of a call that X is about to be asked. A write goes on to
+// its own deadline when the client leaves: what X has been asked it does, and
+// somebody has to know what came of it. What streams ends with its client.
+func asked(ctx context.Context, c ports.Call) (context.Context, context.CancelFunc) {
+	streamed := c.Action.Stream || c.Action.Body == xapi.Upload && c.Body != nil
+	if c.Action.Method == http.MethodGet || streamed || ctx.Err() != nil {
+		return ctx, func() {}
+	}
+	if until, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(context.WithoutCancel(ctx), until)
+	}
+	return context.WithCancel(context.WithoutCancel(ctx))
+}
+
+// ask asks once, and reads the answer as far as it is kept.
+func (g *Gateway) ask(
+	ctx context.Context, c ports.Call, target *url.URL, header http.Header,
+) (ports.Reply, *outgoing, error) {
+	res, body, out, err := g.send(ctx, c, target, header) //nolint:bodyclose // body is the answer's
+	if err != nil {
+		return ports.Reply{}, out, err
+	}
+	reply, err := g.reply(ctx, c.Action, res, body)
+	return reply, out, err
 }
 
 // target is where the call goes: the host of the settings, the path of the
@@ -96,9 +133,9 @@ func (g *Gateway) header(c ports.Call) (http.Header, error) {
 // send makes one request. The reply's body, once closed, ends what belongs to it.
 func (g *Gateway) send(
 	ctx context.Context, c ports.Call, target *url.URL, header http.Header,
-) (*http.Response, *outgoing, error) {
+) (*http.Response, *incoming, *outgoing, error) {
 	var w wire
-	watched, cancel := w.watch(ctx, !c.Action.Idempotent)
+	watched, cancel := w.watch(ctx)
 	out := bodyOf(c)
 	req := (&http.Request{
 		Method: c.Action.Method, URL: target, Host: target.Host, Header: header, Body: http.NoBody,
@@ -112,15 +149,14 @@ func (g *Gateway) send(
 		out.detach()
 		cancel(nil)
 		if failed := out.failed.Load(); failed != nil {
-			return nil, out, *failed
+			return nil, nil, out, *failed
 		}
-		return nil, out, w.fault(ctx, err)
+		return nil, nil, out, w.fault(ctx, err)
 	}
-	res.Body = &incoming{ReadCloser: res.Body, done: func() {
+	return res, &incoming{ReadCloser: res.Body, cut: cancel, ended: watched, done: func() {
 		out.detach()
 		cancel(nil)
-	}}
-	return res, out, nil
+	}}, out, nil
 }
 
 // roundTrip returns when the context ends even if the body is stuck in a read,

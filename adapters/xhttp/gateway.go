@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"perch/domain/audit"
 	"perch/domain/client"
 	"perch/domain/fault"
 	"perch/ports"
@@ -25,13 +26,17 @@ const (
 
 // Config says where X is and how patient to be. A zero field takes its default.
 type Config struct {
-	APIURL       string        // DefaultAPIURL
-	AuthorizeURL string        // DefaultAuthorizeURL; where users' browsers are sent
-	UserAgent    string        // "perch"
-	DialTimeout  time.Duration // for a connection and again for its TLS handshake; 10 s
-	WaitTimeout  time.Duration // from the last byte sent to the reply's header; 30 s
-	TokenTimeout time.Duration // for a whole call of the token endpoint; 20 s
-	TLS          *tls.Config   // for private roots; the system's
+	APIURL       string         // DefaultAPIURL
+	AuthorizeURL string         // DefaultAuthorizeURL; where users' browsers are sent
+	UserAgent    string         // "perch"
+	DialTimeout  time.Duration  // for a connection and again for its TLS handshake; 10 s
+	WaitTimeout  time.Duration  // from the last byte sent to the reply's header, and for its body to go on; 30 s
+	TokenTimeout time.Duration  // for a whole call of the token endpoint; 20 s
+	Rest         time.Duration  // how long X is left alone between two tries while it fails; 15 s
+	Calls        int            // how many may be under way at once, of each group of actions; 256
+	Uploads      int            // the same of uploads and downloads; 64
+	TLS          *tls.Config    // for private roots; the system's
+	Observer     ports.Observer // told what goes wrong with X, and when it is well again; nobody
 }
 
 // Gateway is a ports.TwitterGateway and a ports.Pinger.
@@ -42,6 +47,9 @@ type Gateway struct {
 	transport *http.Transport
 	tokens    *http.Client
 	bearers   bearers
+	guard     *guard
+	repeats   *budget
+	patience  time.Duration
 }
 
 var (
@@ -70,6 +78,9 @@ func New(cfg Config) (*Gateway, error) {
 		authorize: cfg.AuthorizeURL,
 		agent:     cfg.UserAgent,
 		transport: transport(cfg),
+		guard:     newGuard(cfg),
+		repeats:   newBudget(),
+		patience:  cfg.WaitTimeout,
 	}
 	g.tokens = &http.Client{
 		Transport: once{next: g.transport, agent: g.agent},
@@ -91,13 +102,27 @@ func (c Config) withDefaults() Config {
 	}
 	for at, value := range map[*time.Duration]time.Duration{
 		&c.DialTimeout: 10 * time.Second, &c.WaitTimeout: 30 * time.Second, &c.TokenTimeout: 20 * time.Second,
+		&c.Rest: 15 * time.Second,
 	} {
 		if *at <= 0 {
 			*at = value
 		}
 	}
+	for at, value := range map[*int]int{&c.Calls: 256, &c.Uploads: 64} {
+		if *at <= 0 {
+			*at = value
+		}
+	}
+	if c.Observer == nil {
+		c.Observer = nobody{}
+	}
 	return c
 }
+
+// nobody observes nothing.
+type nobody struct{}
+
+func (nobody) Observe(context.Context, audit.Event) {}
 
 // transport speaks HTTP/2 where X does, sends bytes through as they are, and
 // takes no proxy from the environment.

@@ -38,7 +38,7 @@ func (g *Gateway) Exchange(
 	cfg := g.config(x)
 	cfg.RedirectURL = redirect
 	var w wire
-	ctx, cancel := w.watch(ctx, true)
+	ctx, cancel := w.watch(ctx)
 	defer cancel(nil)
 	tok, err := cfg.Exchange(g.through(ctx), code.Reveal(), oauth2.VerifierOption(verifier.Reveal()))
 	if err != nil {
@@ -51,7 +51,7 @@ func (g *Gateway) Exchange(
 
 func (g *Gateway) Refresh(ctx context.Context, x ports.XApp, refresh secret.Text) (ports.Tokens, error) {
 	var w wire
-	ctx, cancel := w.watch(ctx, true)
+	ctx, cancel := w.watch(ctx)
 	defer cancel(nil)
 	// Without an access token the source is due at once, so it asks once.
 	source := g.config(x).TokenSource(g.through(ctx), &oauth2.Token{RefreshToken: refresh.Reveal()})
@@ -71,7 +71,7 @@ func (g *Gateway) Revoke(ctx context.Context, x ports.XApp, token secret.Text) e
 		form.Set("client_id", x.ClientID)
 	}
 	var w wire
-	ctx, cancel := w.watch(ctx, true)
+	ctx, cancel := w.watch(ctx)
 	defer cancel(nil)
 	req, err := http.NewRequestWithContext(
 		ctx, http.MethodPost, g.api+"/2/oauth2/revoke", strings.NewReader(form.Encode()))

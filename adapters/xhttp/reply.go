@@ -3,6 +3,8 @@ package xhttp
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -28,51 +30,74 @@ var visible = []string{
 
 var spans = []quota.Span{quota.Short, quota.UserDay, quota.AppDay}
 
-// reply is X's answer as the application sees it.
-func reply(ctx context.Context, a xapi.Action, res *http.Response) (ports.Reply, error) {
-	if res.StatusCode < http.StatusOK || !a.Binary && isPage(res.Header.Get("Content-Type")) {
-		_ = res.Body.Close()
-		return ports.Reply{}, fault.New(fault.Upstream,
-			"X answered with a web page instead of JSON (status %d); try again later", res.StatusCode).
-			Named("x-page").After(retryAfter(res.Header, time.Now()))
-	}
+// pageSlug names the fault of X answering with a web page.
+const pageSlug = "x-page"
+
+// reply is X's answer as the application sees it. body is closed unless it is
+// handed on.
+func (g *Gateway) reply(ctx context.Context, a xapi.Action, res *http.Response, body *incoming) (ports.Reply, error) {
 	transaction := res.Header.Get("X-Transaction-Id")
 	if !printable(transaction) {
 		transaction = ""
 	}
-	return whole(ctx, a, ports.Reply{
+	r := ports.Reply{
 		Status:      res.StatusCode,
 		Header:      shown(res.Header),
 		Length:      res.ContentLength,
-		Body:        res.Body,
+		Body:        body,
 		Windows:     windows(res.Header, time.Now()),
 		Transaction: clip(transaction, 100),
-	})
+	}
+	if res.StatusCode < http.StatusOK || !a.Binary && kindOf(res.Header) == page {
+		_ = body.Close()
+		r.Body = http.NoBody
+		return r, fault.New(fault.Upstream,
+			"X answered with a web page instead of JSON (status %d); try again later", res.StatusCode).
+			Named(pageSlug).After(retryAfter(res.Header, time.Now()))
+	}
+	if (a.Stream || a.Binary) && r.Status < http.StatusBadRequest || r.Length > mostWhole {
+		return r, nil
+	}
+	return g.whole(ctx, res, r, body)
 }
 
 // mostWhole is how many bytes of a reply are kept at once. X's pages are smaller.
 const mostWhole = 4 << 20
 
-// whole reads a reply to its end, unless it is a file, has no end, or is too
-// long. One that breaks off is known by its status only.
-func whole(ctx context.Context, a xapi.Action, r ports.Reply) (ports.Reply, error) {
-	if a.Stream || a.Binary || r.Length > mostWhole {
+// whole reads a reply to its end, unless it is too long. One that breaks off, or
+// says that it is JSON and is not, is known by its status only.
+func (g *Gateway) whole(ctx context.Context, res *http.Response, r ports.Reply, body *incoming) (ports.Reply, error) {
+	b, err := body.all(mostWhole+1, g.patience)
+	if err == nil && len(b) > mostWhole {
+		r.Body = &resumed{io.MultiReader(bytes.NewReader(b), body), body}
 		return r, nil
 	}
-	b, err := io.ReadAll(io.LimitReader(r.Body, mostWhole+1))
-	switch {
-	case err != nil:
-		_ = r.Body.Close()
-		return ports.Reply{Status: r.Status, Windows: r.Windows, Transaction: r.Transaction},
-			fault.New(fault.Upstream, "X's answer (status %d) broke off; whether it did what was asked is not known", r.Status).
-				Named("x-broken-answer").Because(reason(ctx, err))
-	case len(b) > mostWhole:
-		r.Body = &resumed{io.MultiReader(bytes.NewReader(b), r.Body), r.Body}
-		return r, nil
+	_ = body.Close()
+	if err == nil && !sound(res, b) {
+		err = errNotJSON
 	}
-	_ = r.Body.Close()
+	if err != nil {
+		r.Body = http.NoBody
+		return r, fault.New(fault.Upstream, "X's answer (status %d) broke off or cannot be read; "+
+			"whether it did what was asked is not known", r.Status).Named("x-broken-answer").Because(reason(ctx, err))
+	}
+	if b == nil {
+		b = []byte{}
+	}
 	r.Whole, r.Length, r.Body = b, int64(len(b)), io.NopCloser(bytes.NewReader(b))
 	return r, nil
+}
+
+var errNotJSON = errors.New("the answer is not the JSON it says it is")
+
+// sound reports whether an answer that says it is JSON is. One with an error may
+// be empty.
+func sound(res *http.Response, body []byte) bool {
+	if kindOf(res.Header) != inJSON || res.Header.Get("Content-Encoding") != "" ||
+		len(body) == 0 && (res.StatusCode == http.StatusNoContent || res.StatusCode >= http.StatusBadRequest) {
+		return true
+	}
+	return json.Valid(body)
 }
 
 // resumed is a body of which some was read already.
@@ -81,10 +106,21 @@ type resumed struct {
 	io.Closer
 }
 
-func isPage(contentType string) bool {
-	t, _, _ := strings.Cut(strings.ToLower(contentType), ";")
-	t = strings.TrimSpace(t)
-	return t == "text/html" || t == "application/xhtml+xml"
+// The kinds of content that are told apart.
+const (
+	page   = "page"
+	inJSON = "json"
+)
+
+func kindOf(h http.Header) string {
+	t, _, _ := strings.Cut(strings.ToLower(h.Get("Content-Type")), ";")
+	switch t = strings.TrimSpace(t); {
+	case t == "text/html", t == "application/xhtml+xml":
+		return page
+	case t == "application/json", strings.HasSuffix(t, "+json"):
+		return inJSON
+	}
+	return ""
 }
 
 func shown(h http.Header) map[string][]string {

@@ -4,35 +4,43 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 
+	"perch/domain/fault"
 	"perch/ports"
 )
 
-// steady calls send, and again up to twice after a short pause where that can do
-// no harm: if nothing was sent, or if the call only reads.
+// steady calls ask, and again up to twice after a short pause where that can do
+// no harm: if nothing was sent, or if the call only reads. All calls together
+// may be repeated by a tenth only, so that an X in trouble is not asked more.
 func (g *Gateway) steady(
-	ctx context.Context, c ports.Call, send func() (*http.Response, *outgoing, error),
-) (*http.Response, error) {
+	ctx context.Context, c ports.Call, ask func() (ports.Reply, *outgoing, error),
+) (ports.Reply, error) {
+	g.repeats.earn()
 	pauses := backoff.WithMaxRetries(backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMultiplier(3),
+		backoff.WithRandomizationFactor(1), // full jitter: from nothing to twice the interval
 		backoff.WithMaxElapsedTime(0),
 	), 2)
 	for {
-		res, out, err := send()
-		if !repeatable(c, out, res, err) || !rest(ctx, pauses.NextBackOff()) {
-			return res, err
+		reply, out, err := ask()
+		if !repeatable(c, out, reply, err) {
+			return reply, err
+		}
+		if pause := pauses.NextBackOff(); pause == backoff.Stop || !g.repeats.spend() || !rest(ctx, pause) {
+			return reply, err
 		}
 		if err == nil {
-			_ = res.Body.Close()
+			_ = reply.Body.Close()
 		}
 	}
 }
 
-func repeatable(c ports.Call, out *outgoing, res *http.Response, err error) bool {
+func repeatable(c ports.Call, out *outgoing, reply ports.Reply, err error) bool {
 	switch {
 	case out.touched.Load() || timedOut(err):
 		return false
@@ -40,19 +48,19 @@ func repeatable(c ports.Call, out *outgoing, res *http.Response, err error) bool
 		return true
 	case c.Action.Method != http.MethodGet || !c.Action.Idempotent || c.Action.Stream || c.Body != nil:
 		return false
-	case err != nil:
+	case err != nil && fault.SlugOf(err) != pageSlug:
 		return true
 	}
-	switch res.StatusCode {
+	switch reply.Status {
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return res.Header.Get("Retry-After") == ""
+		return http.Header(reply.Header).Get("Retry-After") == ""
 	}
 	return false
 }
 
 // rest reports whether the pause passed before the context ended.
 func rest(ctx context.Context, d time.Duration) bool {
-	if d == backoff.Stop || ctx.Err() != nil {
+	if ctx.Err() != nil {
 		return false
 	}
 	timer := time.NewTimer(d)
@@ -63,4 +71,31 @@ func rest(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
+}
+
+// A budget allows one repetition for every ten calls, and a few at once.
+type budget struct {
+	mu     sync.Mutex
+	tenths int
+}
+
+// atOnce is how many repetitions may follow a time in which none was needed.
+const atOnce = 10
+
+func newBudget() *budget { return &budget{tenths: 10 * atOnce} }
+
+func (b *budget) earn() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tenths = min(b.tenths+1, 10*atOnce)
+}
+
+func (b *budget) spend() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.tenths < 10 {
+		return false
+	}
+	b.tenths -= 10
+	return true
 }

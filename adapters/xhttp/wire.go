@@ -26,15 +26,15 @@ var (
 	errBroken   = errors.New("the connection broke, or the answer was not HTTP")
 )
 
-// watch returns a context for one request. Where the request must not be sent
-// twice, the context ends when the transport starts over after having written;
-// net/http does that after some HTTP/2 resets if there is no body.
-func (w *wire) watch(ctx context.Context, single bool) (context.Context, context.CancelCauseFunc) {
+// watch returns a context for one request. It ends when the transport starts over
+// after having written, as net/http does after some HTTP/2 resets if there is no
+// body: whether a request is sent twice is decided here.
+func (w *wire) watch(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) {
 			w.connected.Store(true)
-			if single && w.written.Load() {
+			if w.written.Load() {
 				cancel(errRepeated)
 			}
 		},
@@ -62,7 +62,7 @@ func reason(ctx context.Context, err error) error {
 	if refused, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return errors.Join(ctx.Err(), refused)
 	}
-	if timedOut(err) || errors.Is(err, context.Canceled) || errors.Is(err, errRepeated) {
+	if timedOut(err) || errors.Is(err, context.Canceled) || errors.Is(err, errRepeated) || errors.Is(err, errNotJSON) {
 		return errors.Join(ctx.Err(), err)
 	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {

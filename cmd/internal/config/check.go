@@ -123,7 +123,24 @@ func (c Config) checkX() (m Mistakes) {
 		m = append(m, Mistake{"PERCH_X_API_SECRET", "is not set, though PERCH_X_API_KEY is; they come together"})
 	}
 	m = append(m, checkXURL("PERCH_X_API_URL", c.X.APIURL)...)
-	return append(m, checkXURL("PERCH_X_AUTHORIZE_URL", c.X.AuthorizeURL)...)
+	m = append(m, checkXURL("PERCH_X_AUTHORIZE_URL", c.X.AuthorizeURL)...)
+	return append(m, c.X.checkBounds()...)
+}
+
+func (x X) checkBounds() (m Mistakes) {
+	if x.Patience <= 0 {
+		m = append(m, Mistake{"PERCH_X_PATIENCE", "must be more than nothing, as 30s; X needs some time to answer"})
+	}
+	if x.Rest <= 0 {
+		m = append(m, Mistake{"PERCH_X_REST", "must be more than nothing, as 15s; an X that fails needs some"})
+	}
+	if x.Calls < 1 {
+		m = append(m, Mistake{"PERCH_X_CALLS", "must be at least 1, or nothing could be called"})
+	}
+	if x.Uploads < 1 {
+		m = append(m, Mistake{"PERCH_X_UPLOADS", "must be at least 1, or nothing could be uploaded"})
+	}
+	return m
 }
 
 func checkXURL(variable, raw string) Mistakes {

@@ -144,6 +144,10 @@ func TestEachMistake(t *testing.T) {
 		{"PERCH_CACHE=getUsersMe", "PERCH_CACHE", "getUsersMe=5m, or off"},
 		{"PERCH_LOG_LEVEL=loud", "PERCH_LOG_LEVEL", "debug, info, warn or error"},
 		{"PERCH_LOG_FORMAT=xml", "PERCH_LOG_FORMAT", "json or text"},
+		{"PERCH_X_PATIENCE=0s", "PERCH_X_PATIENCE", "more than nothing"},
+		{"PERCH_X_REST=-1s", "PERCH_X_REST", "more than nothing"},
+		{"PERCH_X_CALLS=0", "PERCH_X_CALLS", "at least 1"},
+		{"PERCH_X_UPLOADS=0", "PERCH_X_UPLOADS", "at least 1"},
 		{"PERCH_SHUTDOWN_GRACE=30", "PERCH_SHUTDOWN_GRACE", "a value like 30s"},
 		{"PERCH_SHUTDOWN_GRACE=-1s", "PERCH_SHUTDOWN_GRACE", "negative"},
 	} {

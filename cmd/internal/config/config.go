@@ -147,6 +147,18 @@ type X struct {
 
 	APIURL       string `name:"api-url" env:"API_URL" default:"https://api.x.com" placeholder:"URL" help:"Where X's API is."`
 	AuthorizeURL string `name:"authorize-url" env:"AUTHORIZE_URL" default:"https://x.com/i/oauth2/authorize" placeholder:"URL" help:"Where X asks users for consent."`
+
+	// Patience is how long X may take to begin an answer, and again for each
+	// further piece of it.
+	Patience time.Duration `env:"PATIENCE" default:"30s" placeholder:"TIME" help:"How long X may take to begin its answer, and for the rest to go on, as 30s."`
+
+	// Rest is how long X is left alone between two tries while it fails.
+	Rest time.Duration `env:"REST" default:"15s" placeholder:"TIME" help:"How long X is left alone between two tries while it fails, as 15s."`
+
+	// Calls and Uploads are how many may be under way at once; the first of each
+	// group of actions.
+	Calls   int `env:"CALLS" default:"256" placeholder:"NUMBER" help:"How many calls may be under way at X at once: so many reads, so many writes, and so many of messages."`
+	Uploads int `env:"UPLOADS" default:"64" placeholder:"NUMBER" help:"How many uploads and downloads may be under way at X at once."`
 }
 
 // Callback is the URL to register at X: where X sends browsers back to.

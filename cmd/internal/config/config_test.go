@@ -29,8 +29,11 @@ func TestDefaults(t *testing.T) {
 		MaxConnections: 10000, MaxConnectionsPerAddress: 1000,
 		KeysetFile: "./perch.keyset.json", Journal: "./perch.journal",
 		Cloudflare: config.Cloudflare{URL: "https://api.cloudflare.com/client/v4"},
-		X:          config.X{APIURL: "https://api.x.com", AuthorizeURL: "https://x.com/i/oauth2/authorize"},
-		Limits:     "app:6000/m", XWindows: "on", LogLevel: "info", LogFormat: "json", ShutdownGrace: 30 * time.Second,
+		X: config.X{
+			APIURL: "https://api.x.com", AuthorizeURL: "https://x.com/i/oauth2/authorize",
+			Patience: 30 * time.Second, Rest: 15 * time.Second, Calls: 256, Uploads: 64,
+		},
+		Limits: "app:6000/m", XWindows: "on", LogLevel: "info", LogFormat: "json", ShutdownGrace: 30 * time.Second,
 	}
 	if diff := cmp.Diff(want, got, plain); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)

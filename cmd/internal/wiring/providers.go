@@ -45,9 +45,10 @@ type House struct {
 // Version is what the program calls itself.
 type Version string
 
-func newGateway(cfg config.Config, v Version) (*xhttp.Gateway, error) {
+func newGateway(cfg config.Config, v Version, o ports.Observer) (*xhttp.Gateway, error) {
 	return xhttp.New(xhttp.Config{
-		APIURL: cfg.X.APIURL, AuthorizeURL: cfg.X.AuthorizeURL, UserAgent: "perch/" + string(v),
+		APIURL: cfg.X.APIURL, AuthorizeURL: cfg.X.AuthorizeURL, UserAgent: "perch/" + string(v), Observer: o,
+		WaitTimeout: cfg.X.Patience, Rest: cfg.X.Rest, Calls: cfg.X.Calls, Uploads: cfg.X.Uploads,
 	})
 }
 

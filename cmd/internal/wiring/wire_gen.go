@@ -35,7 +35,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		return nil, nil, err
 	}
 	keyring := newKeyring(ring)
-	gateway, err := newGateway(cfg, v)
+	gateway, err := newGateway(cfg, v, observer)
 	if err != nil {
 		cleanup()
 		return nil, nil, err

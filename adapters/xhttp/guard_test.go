@@ -1,0 +1,370 @@
+package xhttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"perch/domain/audit"
+	"perch/domain/fault"
+	"perch/domain/secret"
+	"perch/domain/xapi"
+	"perch/ports"
+)
+
+// A bell keeps the alerts it is told.
+type bell struct {
+	mu   sync.Mutex
+	rang []string
+}
+
+func (b *bell) Observe(_ context.Context, e audit.Event) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rang = append(b.rang, strings.TrimSpace(e.Verb+" "+e.Target))
+}
+
+func (b *bell) heard(t *testing.T, want ...string) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if d := cmp.Diff(want, b.rang); d != "" {
+		t.Errorf("alerts (-want +got):\n%s", d)
+	}
+	b.rang = nil
+}
+
+func guarded(rest time.Duration, calls int) (*guard, *bell) {
+	b := &bell{}
+	return newGuard(Config{Observer: b, Rest: rest, Calls: calls, Uploads: 1}.withDefaults()), b
+}
+
+// pass sends a call through the guard, to an X that answers with the status and
+// the body, or not at all.
+func (g *guard) pass(t *testing.T, c ports.Call, status int, body string) (ports.Reply, error) {
+	t.Helper()
+	p, err := g.enter(t.Context(), c)
+	if err != nil {
+		return ports.Reply{}, err
+	}
+	defer p.close()
+	r := ports.Reply{Status: status, Header: http.Header{}, Whole: []byte(body), Body: io.NopCloser(strings.NewReader(body))}
+	if status == 0 {
+		err = fault.New(fault.Unavailable, "X did not answer").Named("x-no-answer")
+	}
+	return g.settle(t.Context(), c, p, r, err)
+}
+
+// refused fails the test unless err is a refusal before anything was sent.
+func refused(t *testing.T, err error, slug string, wait time.Duration) {
+	t.Helper()
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok || f.Slug != slug || !errors.Is(err, ports.ErrUnsent) || f.Wait.Round(time.Second) != wait {
+		t.Errorf("got %v, want %s after %v", err, slug, wait)
+	}
+}
+
+func TestAllCallsTogetherAreRepeatedByATenthOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &Gateway{repeats: newBudget()}
+		for name, err := range map[string]error{
+			"no answer": fault.New(fault.Unavailable, "").Named("x-no-answer"), "unreachable": ports.ErrUnsent, "503": nil,
+		} {
+			const calls = 1000
+			asked := 0
+			for range calls {
+				_, _ = g.steady(t.Context(), readMe(t), func() (ports.Reply, *outgoing, error) {
+					asked++
+					return ports.Reply{Status: http.StatusServiceUnavailable, Body: http.NoBody}, &outgoing{}, err
+				})
+			}
+			t.Logf("%s: %d calls, X was asked %d times", name, calls, asked)
+			if asked > calls*11/10+atOnce || asked <= calls {
+				t.Errorf("%s: for %d calls X was asked %d times", name, calls, asked)
+			}
+		}
+	})
+}
+
+func TestABreakerOpensForItsGroupAloneAndTriesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, b := guarded(15*time.Second, 10)
+		for i, status := range []int{500, 0, 503, 502, 504} {
+			if _, err := g.pass(t, readMe(t), status, ""); errors.Is(err, ports.ErrUnsent) {
+				t.Errorf("call %d: %v", i, err)
+			}
+		}
+		b.heard(t, "x.breaker.open reads")
+		time.Sleep(5 * time.Second)
+		_, err := g.pass(t, readMe(t), 200, "{}")
+		refused(t, err, "x-breaker-open", 10*time.Second)
+		if _, err := g.pass(t, posting(t), 201, "{}"); err != nil {
+			t.Errorf("a post, though only reads fail: %v", err)
+		}
+		other := readMe(t)
+		other.XApp = "another"
+		if _, err := g.pass(t, other, 200, "{}"); err != nil {
+			t.Errorf("a read of another X App: %v", err)
+		}
+		for _, status := range []int{503, 200} {
+			time.Sleep(16 * time.Second)
+			probe, err := g.enter(t.Context(), readMe(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = g.pass(t, readMe(t), 200, "{}")
+			refused(t, err, "x-breaker-open", 15*time.Second)
+			_, _ = g.settle(t.Context(), readMe(t), probe, ports.Reply{Status: status, Whole: []byte{}}, nil)
+			probe.close()
+		}
+		b.heard(t, "x.breaker.close reads")
+		if _, err := g.pass(t, readMe(t), 200, "{}"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestWhatIsNotXsFaultOpensNothing(t *testing.T) {
+	g, b := guarded(15*time.Second, 10)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	ours := fault.New(fault.Unavailable, "").Named("x-no-answer")
+	for range 20 {
+		for _, status := range []int{400, 403, 404, 409, 429} {
+			if _, err := g.pass(t, posting(t), status, "{}"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, v := range []struct {
+			ctx context.Context
+			err error
+		}{
+			{gone, ours}, {t.Context(), fault.New(fault.Invalid, "the body broke off")}, {t.Context(), io.ErrUnexpectedEOF},
+		} {
+			p, err := g.enter(t.Context(), posting(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, _ = g.settle(v.ctx, posting(t), p, ports.Reply{}, v.err)
+			p.close()
+		}
+	}
+	b.heard(t, "x.rate_limit.open writes") // which refuses nothing here
+}
+
+func TestManyRefusedTokensAreAnOutageAndOneIsNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, b := guarded(15*time.Second, 10)
+		as := func(user int) ports.Call {
+			c := readMe(t)
+			c.Token = secret.New(fmt.Sprintf("token-%d", user))
+			return c
+		}
+		for range 100 {
+			if r, err := g.pass(t, as(0), 401, ""); err != nil || r.Status != 401 {
+				t.Fatalf("one user's refusal: %d %v", r.Status, err)
+			}
+		}
+		b.heard(t)
+		for user := 1; user < 4; user++ {
+			if _, err := g.pass(t, as(user), 401, ""); err != nil {
+				t.Fatal(err)
+			}
+		}
+		reply, err := g.pass(t, as(4), 401, "") // the fifth: X has been asked
+		if fault.SlugOf(err) != "x-auth-outage" || errors.Is(err, ports.ErrUnsent) || reply.Status != 401 {
+			t.Errorf("got %d %v", reply.Status, err)
+		}
+		_, err = g.pass(t, as(5), 200, "{}")
+		refused(t, err, "x-auth-outage", 15*time.Second)
+		if _, err := g.pass(t, ports.Call{Action: action(t, "getOpenApiSpec")}, 200, "{}"); err != nil {
+			t.Errorf("a call without a token: %v", err)
+		}
+		time.Sleep(16 * time.Second)
+		_, err = g.pass(t, as(0), 401, "") // the probe, with a token that was refused before
+		if fault.SlugOf(err) != "x-auth-outage" {
+			t.Errorf("a probe that fails: %v", err)
+		}
+		_, err = g.pass(t, as(6), 200, "{}")
+		refused(t, err, "x-auth-outage", 15*time.Second)
+		time.Sleep(16 * time.Second)
+		for user := range 7 {
+			if _, err := g.pass(t, as(user), 200, "{}"); err != nil {
+				t.Error(err)
+			}
+		}
+		b.heard(t, "x.auth_outage.open", "x.auth_outage.close")
+	})
+}
+
+func TestATroubleOfAnXAppIsNotAskedForAgainAndAgain(t *testing.T) {
+	const capped = `{"title":"UsageCapExceeded","type":"https://api.x.com/2/problems/usage-capped"}`
+	list := ports.Call{Action: action(t, "createLists"), Token: secret.New("x")}
+	for name, v := range map[string]struct {
+		status  int
+		body    string
+		slug    string
+		verb    string
+		wait    time.Duration
+		meets   []ports.Call // it too
+		spares  []ports.Call
+		refuses bool
+	}{
+		"a usage cap": {429, capped, "x-usage-cap", "x.usage_cap.WORD reads", time.Hour,
+			[]ports.Call{readMe(t)}, []ports.Call{posting(t)}, true},
+		"no credits": {402, "", "x-out-of-credits", "x.out_of_credits.WORD", 5 * time.Minute,
+			[]ports.Call{readMe(t), posting(t), list}, []ports.Call{finalizing(t)}, true},
+		"a rate limit": {429, "", "x-rate-limit", "x.rate_limit.WORD reads", time.Minute,
+			nil, []ports.Call{readMe(t), posting(t)}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g, b := guarded(15*time.Second, 10)
+				reply, err := g.pass(t, readMe(t), v.status, v.body)
+				if err != nil || reply.Status != v.status || string(reply.Whole) != v.body ||
+					reply.Header["Retry-After"][0] != fmt.Sprint(v.wait.Seconds()) {
+					t.Errorf("X's answer became %+v %v", reply, err)
+				}
+				b.heard(t, strings.Replace(v.verb, "WORD", "open", 1))
+				for _, c := range v.meets {
+					_, err := g.pass(t, c, 200, "{}")
+					refused(t, err, v.slug, v.wait)
+				}
+				for _, c := range v.spares {
+					if _, err := g.pass(t, c, 200, "{}"); err != nil {
+						t.Errorf("%s: %v", c.Action.ID, err)
+					}
+				}
+				other := readMe(t)
+				other.XApp = "another"
+				if _, err := g.pass(t, other, 200, "{}"); err != nil {
+					t.Errorf("another X App: %v", err)
+				}
+				time.Sleep(v.wait + time.Second)
+				probe, err := g.enter(t.Context(), readMe(t))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err = g.enter(t.Context(), readMe(t)); (err != nil) != v.refuses {
+					t.Errorf("beside a probe: %v", err)
+				}
+				_, _ = g.settle(t.Context(), readMe(t), probe, ports.Reply{
+					Status: v.status, Whole: []byte(v.body), Header: http.Header{"Retry-After": {"7"}},
+				}, nil)
+				if v.refuses {
+					_, err = g.pass(t, readMe(t), 200, "{}")
+					refused(t, err, v.slug, 7*time.Second)
+				}
+				time.Sleep(8 * time.Second)
+				for range 3 {
+					if _, err := g.pass(t, readMe(t), 200, "{}"); err != nil {
+						t.Error(err)
+					}
+				}
+				b.heard(t, strings.Replace(v.verb, "WORD", "close", 1))
+			})
+		})
+	}
+}
+
+func TestAProbeThatNobodyAnswersIsNotTheLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := guarded(15*time.Second, 10)
+		_, _ = g.pass(t, readMe(t), 402, "")
+		time.Sleep(6 * time.Minute)
+		for i, status := range []int{0, 503, 200, 200} {
+			if _, err := g.pass(t, readMe(t), status, ""); errors.Is(err, ports.ErrUnsent) {
+				t.Errorf("probe %d: %v", i, err)
+			}
+		}
+	})
+}
+
+func TestUploadsTakeNoRoomFromPosts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := guarded(15*time.Second, 1)
+		slow, err := g.enter(t.Context(), upload(t, nil, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.pass(t, posting(t), 201, "{}"); err != nil {
+			t.Errorf("a post beside an upload: %v", err)
+		}
+		began := time.Now()
+		go func() {
+			time.Sleep(10 * time.Second)
+			slow.close()
+		}()
+		if _, err := g.pass(t, upload(t, nil, 0), 200, "{}"); err != nil || time.Since(began) != 10*time.Second {
+			t.Errorf("the next upload, after %v: %v", time.Since(began), err)
+		}
+	})
+}
+
+func TestWhoWouldWaitInVainIsTurnedAwayAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(1, 30*time.Second)
+		for range 50 { // calls take ten seconds here
+			leave, err := r.enter(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Second)
+			leave()
+		}
+		leave, err := r.enter(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer leave()
+		began := time.Now()
+		hurried, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		_, err = r.enter(hurried)
+		refused(t, err, "overloaded", 10*time.Second)
+		if time.Since(began) != 0 {
+			t.Errorf("it waited %v", time.Since(began))
+		}
+		patient, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		_, err = r.enter(patient)
+		refused(t, err, "overloaded", 10*time.Second)
+		if time.Since(began) != 20*time.Second {
+			t.Errorf("it waited %v", time.Since(began))
+		}
+		gone, leaveQueue := context.WithCancel(t.Context())
+		leaveQueue()
+		if _, err = r.enter(gone); !errors.Is(err, context.Canceled) || !errors.Is(err, ports.ErrUnsent) {
+			t.Errorf("one that left: %v", err)
+		}
+	})
+}
+
+func TestEveryActionIsInAGroup(t *testing.T) {
+	n := map[string]int{}
+	for _, a := range xapi.All() {
+		n[groupOf(a)]++
+	}
+	for _, group := range []string{uploading, streaming, messaging, reading, writing} {
+		if n[group] < 3 {
+			t.Errorf("%s has %d actions", group, n[group])
+		}
+	}
+	for id, want := range map[string]string{
+		"createPosts": writing, "getUsersMe": reading, "appendMediaUpload": uploading, "finalizeMediaUpload": writing,
+		"streamPosts": streaming, "dmConversationsMediaDownload": uploading,
+	} {
+		if got := groupOf(action(t, id)); got != want {
+			t.Errorf("%s is in %s", id, got)
+		}
+	}
+}
