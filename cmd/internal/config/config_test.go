@@ -33,7 +33,7 @@ func TestDefaults(t *testing.T) {
 			APIURL: "https://api.x.com", AuthorizeURL: "https://x.com/i/oauth2/authorize",
 			Patience: 30 * time.Second, Rest: 15 * time.Second, Calls: 256, Uploads: 64,
 		},
-		Limits: "app:6000/m", XWindows: "on", LogLevel: "info", LogFormat: "json", ShutdownGrace: 30 * time.Second,
+		Limits: "app:6000/m", XWindows: "on", Cache: "getUsersMe=5m", LogLevel: "info", LogFormat: "json", ShutdownGrace: 30 * time.Second,
 	}
 	if diff := cmp.Diff(want, got, plain); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
