@@ -94,16 +94,19 @@ func (v devVerb) playground(ctx context.Context) (*playground, error) {
 			fmt.Errorf("for instance: %s (from the source: go run ./cmd/%s)", again, again))...)
 	}
 	app := xsim.DefaultApp()
-	g.cfg = config.Config{
-		Listen: g.public.Addr().String(), AdminListen: g.admin.Addr().String(), PublicURL: urlOf(g.public),
-		Store: "memory:", AdminToken: secret.New(rand.Text() + rand.Text()),
-		X: config.X{
-			ClientID: app.ClientID, ClientSecret: secret.New(app.ClientSecret), Bearer: secret.New(app.Bearer),
-			APIKey: app.APIKey, APISecret: secret.New(app.APISecret),
-			APIURL: urlOf(g.x), AuthorizeURL: urlOf(g.x) + "/i/oauth2/authorize",
-		},
-		MaxConnections: 1000, LogLevel: v.LogLevel, LogFormat: "text", ShutdownGrace: 2 * time.Second,
-	}.Settled()
+	cfg, err := config.Defaults()
+	if err != nil {
+		closeAll(g.listeners())
+		return nil, err
+	}
+	cfg.Listen, cfg.AdminListen, cfg.PublicURL = g.public.Addr().String(), g.admin.Addr().String(), urlOf(g.public)
+	cfg.Store, cfg.AdminToken = "memory:", secret.New(rand.Text()+rand.Text())
+	cfg.X.ClientID, cfg.X.ClientSecret, cfg.X.Bearer = app.ClientID, secret.New(app.ClientSecret), secret.New(app.Bearer)
+	cfg.X.APIKey, cfg.X.APISecret = app.APIKey, secret.New(app.APISecret)
+	cfg.X.APIURL, cfg.X.AuthorizeURL = urlOf(g.x), urlOf(g.x)+"/i/oauth2/authorize"
+	cfg.MaxConnections, cfg.ShutdownGrace = 1000, 2*time.Second
+	cfg.LogLevel, cfg.LogFormat = v.LogLevel, "text"
+	g.cfg = cfg.Settled()
 	if mistakes := g.cfg.Check(); len(mistakes) > 0 {
 		closeAll(g.listeners())
 		return nil, errors.Join(errors.New("perch dev is for this machine alone"), mistakes)

@@ -189,3 +189,13 @@ func (c *Config) secrets() []secretPart {
 		{"PERCH_X_API_SECRET", c.X.APISecretFile, &c.X.APISecret},
 	}
 }
+
+// Defaults returns the settings that hold where nothing is set, not settled yet.
+func Defaults() (Config, error) {
+	var c Config
+	k, err := kong.New(&c, From(nil).Options()...)
+	if err == nil {
+		_, err = k.Parse(nil)
+	}
+	return c, err
+}
