@@ -103,7 +103,7 @@ func (r resolver) Resolve(
 
 func (w *world) replica(s *sqlstore.Store, do func(context.Context, ports.Call, func() (ports.Reply, error)) (ports.Reply, error)) *replica {
 	w.t.Helper()
-	x, err := xhttp.New(xhttp.Config{APIURL: w.url, AuthorizeURL: w.url})
+	x, err := xhttp.New(xhttp.Config{APIURL: w.url, AuthorizeURL: w.url, Rest: time.Millisecond})
 	if err != nil {
 		w.t.Fatal(err)
 	}

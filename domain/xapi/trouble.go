@@ -2,7 +2,6 @@ package xapi
 
 import (
 	"encoding/json"
-	"net/http"
 	"path"
 	"strings"
 
@@ -39,7 +38,7 @@ type envelope struct {
 // that cannot be read leaves the status to tell. Answers of success are no
 // trouble, whatever errors they list beside their data.
 func TroubleOf(status int, body []byte) Trouble {
-	if status < http.StatusBadRequest || status >= http.StatusInternalServerError {
+	if status < 400 || status >= 500 {
 		return NoTrouble
 	}
 	for _, e := range envelopes(body) {
@@ -48,9 +47,9 @@ func TroubleOf(status int, body []byte) Trouble {
 		}
 	}
 	switch status {
-	case http.StatusPaymentRequired:
+	case 402:
 		return OutOfCredits
-	case http.StatusTooManyRequests:
+	case 429:
 		return RateLimited
 	}
 	return NoTrouble
