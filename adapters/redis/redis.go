@@ -71,7 +71,7 @@ func OpenQuota(ctx context.Context, at string) (*Store, error) {
 		return nil, err
 	}
 	if err := s.Ping(ctx); err != nil {
-		s.notices = []string{fmt.Sprintf("the Redis on %s, where calls are counted, does not answer: %v", set.options.Addr, err)}
+		s.notices = []string{fmt.Sprintf("the Redis on %s, which counts calls, does not answer: %v", set.options.Addr, err)}
 		return s, nil
 	}
 	s.notices = evicting(ctx, s.client)
