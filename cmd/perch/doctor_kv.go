@@ -69,3 +69,31 @@ func (e *exam) redis(ctx context.Context) {
 	}
 	e.kv(ctx, r)
 }
+
+// counts looks at a Redis that calls are counted in.
+func (e *exam) counts(ctx context.Context) {
+	const about = "limits"
+	if kind, _ := config.Backend(e.cfg.Quota); kind != config.Redis {
+		return
+	}
+	r, err := redis.OpenQuota(ctx, e.cfg.Quota)
+	if err != nil {
+		e.add(broken, about, "%v", err)
+		return
+	}
+	defer func() { _ = r.Close() }()
+	if err := r.Ping(ctx); err != nil {
+		what := "perch serve refuses calls until it does"
+		if e.cfg.QuotaDown == config.Open {
+			what = "each Perch counts calls by itself until it does (PERCH_QUOTA_DOWN=open)"
+		}
+		e.add(broken, about, "%s does not answer, and %s: %v", config.Shown(e.cfg.Quota), what, err)
+		return
+	}
+	for _, notice := range r.Notices() {
+		e.add(doubtful, about, "%s", notice)
+	}
+	if len(r.Notices()) == 0 {
+		e.add(fine, about, "calls are counted in %s", config.Shown(e.cfg.Quota))
+	}
+}

@@ -35,6 +35,7 @@ func (e *exam) stores(ctx context.Context) {
 		e.store(ctx, store)
 	}
 	e.redis(ctx)
+	e.counts(ctx)
 }
 
 func (e *exam) store(ctx context.Context, store string) {

@@ -83,3 +83,28 @@ func TestDoctorLooksAtRedis(t *testing.T) {
 		}
 	}
 }
+
+func TestDoctorLooksAtTheRedisThatCounts(t *testing.T) {
+	x := box(t, 0)
+	t.Chdir(t.TempDir())
+	environ := boxed(x, x, "PERCH_STORE=memory:")
+	evicts := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru").URL()
+	gone := "redis://u:" + canary + "@127.0.0.1:1"
+	for _, c := range []struct {
+		url, down string
+		code      int
+		say       string
+	}{
+		{redistest.Start(t, "--appendonly", "no").URL(), "", exitDone, "ok    limits        calls are counted in"},
+		{evicts, "", exitDone, "warn  limits        Redis drops keys when its memory is full (maxmemory-policy allkeys-lru)"},
+		{gone, "", exitFailed, "FAIL  limits        redis://u@127.0.0.1:1 does not answer, and perch serve refuses calls"},
+		{gone, "open", exitFailed, "each Perch counts calls by itself until it does"},
+		{"redis:" + canary, "", exitFailed, "PERCH_QUOTA is a URL of Redis that cannot be read"},
+	} {
+		r := perch(t, append(environ, "PERCH_QUOTA="+c.url, "PERCH_QUOTA_DOWN="+c.down), "", "doctor")
+		r.says(t, c.code, c.say)
+		if strings.Contains(r.out.String()+r.err.String(), canary) {
+			t.Error("the password is shown")
+		}
+	}
+}

@@ -33,7 +33,8 @@ func (m Mistakes) Error() string {
 
 // Check returns every mistake in settled settings.
 func (c Config) Check() Mistakes {
-	return slices.Concat(c.checkListen(), c.checkTransit(), c.checkPublicURL(), c.CheckStores(), c.checkX(), c.checkRest())
+	return slices.Concat(c.checkListen(), c.checkTransit(), c.checkPublicURL(), c.CheckStores(), c.checkLimits(),
+		c.checkX(), c.checkRest())
 }
 
 func (c Config) checkListen() (m Mistakes) {

@@ -107,8 +107,11 @@ func TestEachMistake(t *testing.T) {
 		{"PERCH_CLOUDFLARE_TOKEN=canary PERCH_CLOUDFLARE_URL=https://h PERCH_STORE=" + inD1, "PERCH_CLOUDFLARE_URL", "end in /client/v4"},
 		{"PERCH_MIGRATE=perhaps", "PERCH_MIGRATE", "true or false"},
 		{"PERCH_VAULT=tape:", "PERCH_VAULT", "unknown"},
-		{"PERCH_QUOTA=redis://u:canary@h", "PERCH_QUOTA", "keeps only PERCH_LEASES"},
-		{"PERCH_STORE=unix:///run/redis.sock", "PERCH_STORE", "keeps only PERCH_LEASES"},
+		{"PERCH_QUOTA=redis:canary", "PERCH_QUOTA", "cannot be read"},
+		{"PERCH_QUOTA=rediss://u:canary#x@h", "PERCH_QUOTA", "%-escapes"},
+		{"PERCH_QUOTA_MODE=fast", "PERCH_QUOTA_MODE", "use exact or block"},
+		{"PERCH_QUOTA_DOWN=ajar", "PERCH_QUOTA_DOWN", "use closed or open"},
+		{"PERCH_STORE=unix:///run/redis.sock", "PERCH_STORE", "keeps only PERCH_LEASES and PERCH_QUOTA"},
 		{inKVToken + "PERCH_STORE=" + inKV, "PERCH_STORE", "can only hold grants and the registry"},
 		{inKVToken + "PERCH_QUOTA=" + inKV, "PERCH_QUOTA", "can only hold grants and the registry"},
 		{inKVToken + "PERCH_VAULT=kv:perch PERCH_SINGLE_WRITER=true", "PERCH_VAULT", "write kv:ACCOUNT/NAMESPACE"},
@@ -201,6 +204,8 @@ func TestGoodSettings(t *testing.T) {
 		"PERCH_REGISTRY=sqlite:r.db",
 		"PERCH_CLOUDFLARE_TOKEN=t PERCH_CLOUDFLARE_URL=https://store.example/client/v4/ PERCH_VAULT=" + inD1,
 		"PERCH_CLOUDFLARE_TOKEN=t PERCH_CLOUDFLARE_URL=http://127.0.0.1:8787/client/v4 PERCH_QUOTA=" + inD1,
+		"PERCH_QUOTA=rediss://u:p%23x@h:6379/0 PERCH_QUOTA_MODE=block PERCH_QUOTA_DOWN=open",
+		"PERCH_QUOTA=unix:///run/redis.sock PERCH_QUOTA_MODE=exact PERCH_QUOTA_DOWN=closed",
 	} {
 		if _, err := load(strings.Fields(env)); err != nil {
 			t.Errorf("%s: %v", env, err)

@@ -54,11 +54,17 @@ type Config struct {
 	Store string `env:"PERCH_STORE" default:"sqlite:./perch.db" placeholder:"URL" help:"Where everything is kept: sqlite:PATH, postgres://USER@HOST/DATABASE, d1:ACCOUNT/DATABASE, or memory: until Perch ends. Keep a password out of the flag: use the variable, PGPASSWORD or PGPASSFILE. TLS is required unless PostgreSQL is on this machine or the URL says sslmode=disable."`
 
 	// Vault names the backend for grants, Registry the one for client applications,
-	// API keys and X Apps, Quota the one for our own limits. Once loaded they are
-	// never empty. The first two may be in Workers KV: kv:ACCOUNT/NAMESPACE.
+	// API keys and X Apps, Quota the one for counts of calls. Once loaded they are
+	// never empty. The first two may be in Workers KV: kv:ACCOUNT/NAMESPACE; the
+	// last in Redis.
 	Vault    string `env:"PERCH_VAULT" placeholder:"URL" help:"Where grants are kept, if elsewhere than the rest; also kv:ACCOUNT/NAMESPACE."`
 	Registry string `env:"PERCH_REGISTRY" placeholder:"URL" help:"Where client applications, API keys and X Apps are kept, if elsewhere than the rest; also kv:ACCOUNT/NAMESPACE."`
-	Quota    string `env:"PERCH_QUOTA" placeholder:"URL" help:"Where calls are counted, if elsewhere than the rest."`
+	Quota    string `env:"PERCH_QUOTA" placeholder:"URL" help:"Where calls are counted, if elsewhere than the rest; also rediss://USER@HOST:6379/0 or redis://127.0.0.1:6379."`
+
+	// QuotaMode is exact or block; QuotaDown is what becomes of calls while the
+	// store of counts does not answer: closed or open.
+	QuotaMode string `env:"PERCH_QUOTA_MODE" default:"exact" placeholder:"MODE" help:"How replicas share limits: exact asks the store for each call; block takes up to a fiftieth of a limit ahead and asks seldom. Neither lets more through."`
+	QuotaDown string `env:"PERCH_QUOTA_DOWN" default:"closed" placeholder:"STATE" help:"What becomes of calls while the store of counts does not answer: closed refuses them; open lets them through, counted by each Perch for itself."`
 
 	// Leases names the backend for the heads of what is in Workers KV: what is true
 	// at the moment. Once loaded it is empty where nothing is in KV.

@@ -25,6 +25,7 @@ func TestDefaults(t *testing.T) {
 	want := config.Config{
 		Listen: "127.0.0.1:8080", AdminListen: "127.0.0.1:8081", PublicURL: "http://127.0.0.1:8080",
 		Store: "sqlite:./perch.db", Vault: "sqlite:./perch.db", Registry: "sqlite:./perch.db", Quota: "sqlite:./perch.db",
+		QuotaMode: "exact", QuotaDown: "closed",
 		MaxConnections: 10000, MaxConnectionsPerAddress: 1000,
 		KeysetFile: "./perch.keyset.json", Journal: "./perch.journal",
 		Cloudflare:  config.Cloudflare{URL: "https://api.cloudflare.com/client/v4"},

@@ -11,7 +11,7 @@ import (
 // Kinds of stores that keep some things only.
 const (
 	KV    = "kv"    // grants and the registry, with heads elsewhere
-	Redis = "redis" // heads
+	Redis = "redis" // heads and counts
 )
 
 // DefaultLeases is where heads are if one Perch is the only writer: on its own
@@ -89,21 +89,21 @@ func (c Config) checkLeases() Mistakes {
 	case is(c.Leases, KV):
 		return Mistakes{{leases, "is in Workers KV, which is what it is to make up for. " + ways}}
 	case is(c.Leases, Redis):
-		return checkRedis(c.Leases)
+		return checkRedis(leases, c.Leases)
 	}
 	return checkStore(leases, c.Leases)
 }
 
 // checkRedis does not show the URL, because it may hold a password.
-func checkRedis(store string) Mistakes {
+func checkRedis(variable, store string) Mistakes {
 	u, err := url.Parse(store)
 	if err != nil || u.Opaque != "" || u.Fragment != "" || !strings.Contains(store, "://") {
-		return Mistakes{{leases, "is a URL of Redis that cannot be read; write rediss://USER:PASSWORD@HOST:6379/0, " +
+		return Mistakes{{variable, "is a URL of Redis that cannot be read; write rediss://USER:PASSWORD@HOST:6379/0, " +
 			"with %-escapes for what is no letter or digit in the password"}}
 	}
 	return nil
 }
 
 func refuseRedis(variable string) Mistakes {
-	return Mistakes{{variable, fmt.Sprintf("is Redis, which keeps only %s; write %s", leases, stores)}}
+	return Mistakes{{variable, fmt.Sprintf("is Redis, which keeps only %s and %s; write %s", leases, counts, stores)}}
 }

@@ -76,10 +76,7 @@ func (c Config) CheckStores() (m Mistakes) {
 	if c.Registry != c.Store && c.Registry != c.Vault {
 		m = append(m, checkStore("PERCH_REGISTRY", c.Registry)...)
 	}
-	if c.Quota != c.Store {
-		m = append(m, checkStore("PERCH_QUOTA", c.Quota)...)
-	}
-	return slices.Concat(m, c.checkLeases(), c.checkCloudflare())
+	return slices.Concat(m, c.checkQuota(), c.checkLeases(), c.checkCloudflare())
 }
 
 // stores are the URLs that the settings may be.

@@ -13,6 +13,7 @@ import (
 	"perch/adapters/cloudflare"
 	"perch/adapters/memory"
 	"perch/adapters/sqlstore"
+	"perch/app/quotas"
 	"perch/cmd/internal/config"
 	"perch/migrations"
 	"perch/ports"
@@ -55,22 +56,28 @@ type Stores struct {
 // A Backend is one of the stores by its setting.
 type Backend struct {
 	URL      string
+	Name     string // of what it does, where that is one thing; else it goes by its kind
 	Ping     ports.Pinger
 	Required bool // without it Perch cannot serve
 }
 
 // openStores opens the backends that the settings name, each once. The schema of
 // an embedded one it brings up to date.
-func openStores(ctx context.Context, cfg config.Config, log *slog.Logger) (Stores, func(), error) {
+func openStores(ctx context.Context, cfg config.Config, log *slog.Logger, watch ports.Observer) (
+	Stores, func(), error,
+) {
 	o := &opener{cfg: cfg, log: log, closers: map[string]io.Closer{}}
 	s, err := o.all(ctx)
+	if err == nil {
+		err = o.openQuota(ctx, &s, watch)
+	}
 	if err != nil {
 		o.shut()
 		return Stores{}, nil, err
 	}
 	s.Backends = o.parts
 	s, cool := keepWarm(ctx, s, o.backend(cfg.Store), o.backend(cfg.Vault), o.backend(cfg.Registry))
-	return s, func() { cool(); o.shut() }, nil
+	return s, func() { cool(); o.giveBack(); o.shut() }, nil
 }
 
 // An opener opens stores by their URLs and remembers them.
@@ -79,6 +86,7 @@ type opener struct {
 	log     *slog.Logger
 	closers map[string]io.Closer
 	parts   []Backend
+	blocks  *quotas.Blocks // nil: none are taken
 }
 
 // backend returns the backend at the URL; nil for one that keeps some things only.
@@ -103,7 +111,7 @@ func (o *opener) all(ctx context.Context) (Stores, error) {
 	s := Stores{
 		Vault: main.Vault(), Registry: main.Registry(), Authorizations: main.Authorizations(), Codes: main.Codes(),
 		Sessions: main.Sessions(), SigningKeys: main.SigningKeys(),
-		Operators: main.Operators(), Uses: main.Uses(), Quota: main.Quota(), Clock: main,
+		Operators: main.Operators(), Uses: main.Uses(), Clock: main,
 	}
 	for _, part := range []struct {
 		url  string
@@ -111,7 +119,6 @@ func (o *opener) all(ctx context.Context) (Stores, error) {
 	}{
 		{o.cfg.Vault, func(b backend) { s.Vault, s.Clock = b.Vault(), b }},
 		{o.cfg.Registry, func(b backend) { s.Registry = b.Registry() }},
-		{o.cfg.Quota, func(b backend) { s.Quota = b.Quota() }},
 	} {
 		if kind, _ := config.Backend(part.url); kind == config.KV {
 			continue

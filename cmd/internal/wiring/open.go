@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"perch/adapters/telemetry"
 	"perch/cmd/internal/config"
 	"perch/ports"
 )
@@ -28,7 +29,8 @@ func Open(ctx context.Context, cfg config.Config, log *slog.Logger) (Stores, fun
 			return Stores{}, nil, err
 		}
 	}
-	return openStores(ctx, cfg, log)
+	kept.QuotaMode = config.Exact
+	return openStores(ctx, kept, log, telemetry.NewLog(log))
 }
 
 // OpenJournal opens the journal of this machine for such verbs. Where there is

@@ -131,8 +131,11 @@ func newOperators(
 func newHealth(s Stores, x *xhttp.Gateway, ring *keyring.Ring) *health.Service {
 	parts := []health.Part{{Name: "x", Pinger: x}}
 	for _, b := range s.Backends {
-		kind, _ := config.Backend(b.URL)
-		parts = append(parts, health.Part{Name: kind, Pinger: b.Ping, Required: b.Required})
+		name := b.Name
+		if name == "" {
+			name, _ = config.Backend(b.URL)
+		}
+		parts = append(parts, health.Part{Name: name, Pinger: b.Ping, Required: b.Required})
 	}
 	parts = append(parts, health.Part{Name: "keyset", Pinger: ring, Required: true})
 	return health.New(parts...)

@@ -9,6 +9,7 @@ package wiring
 import (
 	"context"
 	"log/slog"
+
 	"perch/adapters/httpapi"
 	"perch/adapters/jws"
 	"perch/cmd/internal/config"
@@ -19,7 +20,8 @@ import (
 // Serve puts a whole Perch together. The settings must be settled and checked,
 // and their public URL known.
 func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) (*House, func(), error) {
-	stores, cleanup, err := openStores(ctx, cfg, log)
+	observer := newObserver(log)
+	stores, cleanup, err := openStores(ctx, cfg, log, observer)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -61,7 +63,6 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		cleanup()
 		return nil, nil, err
 	}
-	observer := newObserver(log)
 	breaker := newBreaker(observer)
 	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, observer, cfg)
 	sessionsService := newSessions(stores, keyring, signer, proofs, clientsService, grantsService, clock, cfg)

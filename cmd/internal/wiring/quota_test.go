@@ -1,0 +1,269 @@
+package wiring_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"perch/adapters/xhttp/xsim"
+	"perch/cmd/internal/config"
+	"perch/cmd/internal/wiring"
+	"perch/domain/audit"
+	"perch/domain/fault"
+	"perch/domain/quota"
+	"perch/domain/secret"
+	"perch/ports"
+	"perch/ports/conformance"
+	"perch/ports/conformance/pgtest"
+	"perch/ports/conformance/redistest"
+	"perch/ports/conformance/workerd"
+)
+
+// countings are where calls can be counted by several replicas.
+func countings() []environment {
+	return []environment{
+		{"sqlite", func(t testing.TB, _ string, cfg *config.Config) {
+			cfg.Quota = "sqlite:" + filepath.Join(t.TempDir(), "counts.db")
+		}},
+		{"postgres", func(t testing.TB, _ string, cfg *config.Config) { cfg.Quota = pgtest.URL(t) }},
+		{"d1", func(t testing.TB, _ string, cfg *config.Config) {
+			p := workerd.D1(t)
+			cfg.Quota = "d1:" + p.Account + "/" + p.ID
+			cfg.Cloudflare.URL, cfg.Cloudflare.Token = p.URL, secret.New(p.Token)
+		}},
+		{"redis", func(t testing.TB, _ string, cfg *config.Config) { cfg.Quota = redistest.URL(t) }},
+	}
+}
+
+// alerts are the verbs that an observer was told.
+type alerts struct {
+	mu    sync.Mutex
+	verbs []string
+}
+
+func (a *alerts) Observe(_ context.Context, e audit.Event) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.verbs = append(a.verbs, e.Verb)
+}
+
+func (a *alerts) told() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.verbs)
+}
+
+// openCounting opens a replica's stores. done ends it as an operator would.
+func openCounting(t testing.TB, cfg config.Config, o ports.Observer) (s wiring.Stores, done func()) {
+	t.Helper()
+	s, done, err := wiring.OpenStores(t.Context(), cfg, slog.New(slog.NewTextHandler(io.Discard, nil)), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done = sync.OnceFunc(done)
+	t.Cleanup(done)
+	return s, done
+}
+
+// Four replicas with 64 callers share limits of several windows, of which one is
+// 1,000 calls. Exactly those are given; in blocks never more, and what the last
+// blocks held is there again when the replicas have ended.
+func TestFourReplicasShareALimitOfAThousand(t *testing.T) {
+	for _, c := range countings() {
+		for _, mode := range []string{config.Exact, config.Block} {
+			t.Run(c.name+" "+mode, func(t *testing.T) {
+				conformance.Verified(t, c.name)
+				shareAThousand(t, c, mode)
+			})
+		}
+	}
+}
+
+func shareAThousand(t *testing.T, c environment, mode string) {
+	cfg := config.Config{Store: "memory:", QuotaMode: mode, Migrate: true}
+	c.keep(t, "", &cfg)
+	cfg = cfg.Settled()
+	charges := []quota.Charge{
+		{Key: "address:192.0.2.0", Max: 100_000, Window: 24 * time.Hour},
+		{Key: "app:a", Max: 1000, Window: time.Hour},
+		{Key: "grant:g", Max: 5000, Window: time.Hour},
+		{Key: "x:tweets", Max: 1500, Window: 15 * time.Minute, Theirs: true},
+	}
+	at := time.Now()
+	var replicas [4]wiring.Stores
+	var ends [4]func()
+	for i := range replicas {
+		replicas[i], ends[i] = openCounting(t, cfg, &alerts{})
+	}
+	var given, refused atomic.Int64
+	var all sync.WaitGroup
+	began := time.Now()
+	for i := range 64 {
+		all.Go(func() {
+			mine := slices.Clone(charges)
+			for turn := range 20 {
+				v, err := replicas[i%4].Quota.Spend(t.Context(), at, slices.Concat(mine[turn%4:], mine[:turn%4]))
+				switch {
+				case err != nil:
+					t.Error(err)
+					return
+				case v.Allowed:
+					given.Add(1)
+				default:
+					refused.Add(1)
+				}
+			}
+		})
+	}
+	all.Wait()
+	t.Logf("%d given and %d refused in %v", given.Load(), refused.Load(), time.Since(began).Round(time.Millisecond))
+	n, least := given.Load(), int64(1000)
+	if mode == config.Block {
+		least -= 4 * 1000 / 50
+	}
+	if n > 1000 || n < least || n+refused.Load() != 64*20 {
+		t.Errorf("%d of 1000 were given and %d refused, want at least %d and never more than 1000", n, refused.Load(), least)
+	}
+	for _, end := range ends {
+		end()
+	}
+	cfg.QuotaMode = config.Exact
+	last, _ := openCounting(t, cfg, &alerts{})
+	for _, charge := range charges {
+		used := charge.Max - n
+		charge.Cost, charge.Least = charge.Max, 1
+		v, err := last.Quota.Spend(t.Context(), at, []quota.Charge{charge})
+		if err != nil || v.Grips[0].Given != used {
+			t.Errorf("%s has %d left, %v; want %d", charge.Key, v.Grips[0].Given, err, used)
+		}
+	}
+}
+
+// While Redis is away under load, calls are refused or counted by each replica,
+// as was chosen; the alert is told once, and all goes on by itself.
+func TestRedisIsStoppedAndStartedUnderLoad(t *testing.T) {
+	for _, down := range []string{config.Closed, config.Open} {
+		for _, mode := range []string{config.Exact, config.Block} {
+			t.Run(down+" "+mode, func(t *testing.T) {
+				conformance.Verified(t, "redis-restart")
+				server, told := redistest.Start(t, "--appendonly", "no"), &alerts{}
+				cfg := config.Config{Store: "memory:", Quota: server.URL(), QuotaMode: mode, QuotaDown: down}.Settled()
+				s, _ := openCounting(t, cfg, told)
+				l := pull(t, s.Quota)
+				eventually(t, "calls are counted", func() bool { return l.allowed.Load() > 100 })
+				server.Down(t)
+				eventually(t, "the alert is told", func() bool { return slices.Contains(told.told(), "quota.store.open") })
+				allowed, refused := l.allowed.Load(), l.refused.Load()
+				if down == config.Closed {
+					eventually(t, "calls are refused", func() bool { return l.refused.Load() > refused+100 })
+				} else {
+					eventually(t, "calls are let through", func() bool { return l.allowed.Load() > allowed+100 })
+				}
+				server.Up(t)
+				eventually(t, "Redis is used again", func() bool { return slices.Contains(told.told(), "quota.store.close") })
+				allowed = l.allowed.Load()
+				eventually(t, "calls are counted again", func() bool { return l.allowed.Load() > allowed+100 })
+				l.stop()
+				if got := told.told(); len(got) != 2 {
+					t.Errorf("told %q, want each alert once", got)
+				}
+				if down == config.Open && l.refused.Load() > 0 {
+					t.Errorf("%d calls were refused", l.refused.Load())
+				}
+			})
+		}
+	}
+}
+
+// A pulling is eight callers that go on charging.
+type pulling struct {
+	allowed, refused atomic.Int64
+	stop             func()
+}
+
+func pull(t *testing.T, s ports.QuotaStore) *pulling {
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &pulling{}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				v, err := s.Spend(context.Background(), time.Now(), []quota.Charge{{Key: "app:a", Max: 1 << 40, Window: time.Hour}})
+				switch {
+				case err == nil && v.Allowed:
+					l.allowed.Add(1)
+				case fault.SlugOf(err) == "quota-store" && errors.Is(err, fault.Unavailable):
+					l.refused.Add(1)
+				default:
+					t.Errorf("got %+v, %v", v, err)
+					return
+				}
+				time.Sleep(100 * time.Microsecond)
+			}
+		})
+	}
+	l.stop = sync.OnceFunc(func() { cancel(); all.Wait() })
+	t.Cleanup(l.stop)
+	return l
+}
+
+// What clients and operators see of a Redis that is gone, at the doors.
+func TestWhatClientsSeeWhileRedisIsGone(t *testing.T) {
+	for _, c := range []struct {
+		down        string
+		call, ready int
+	}{{config.Closed, http.StatusServiceUnavailable, http.StatusServiceUnavailable}, {config.Open, http.StatusOK, http.StatusOK}} {
+		t.Run(c.down, func(t *testing.T) {
+			conformance.Verified(t, "redis-restart")
+			x := xsim.New(xsim.Options{})
+			at, _ := serveX(t, x)
+			server := redistest.Start(t)
+			cfg := settings(t, environments()[0], at)
+			cfg.Quota, cfg.QuotaDown = server.URL(), c.down
+			h := open(t, cfg)
+			app := h.register(t, pageA, "")
+			grant := h.adopt(t, app, ada, issue(t, x, "sim-client", ada), time.Now().Add(time.Hour))
+			call := func() answer { return h.act(t, app.sk, grant, "GET", "/2/users/me", "") }
+			want(t, http.StatusOK, call())
+			server.Down(t)
+			a := call()
+			want(t, c.call, a)
+			if c.call != http.StatusOK && (a.problem() != "quota-store" || a.header.Get("Retry-After") == "") {
+				t.Errorf("the problem is %s, with Retry-After %q", a.body, a.header.Get("Retry-After"))
+			}
+			health := func() (ready answer, quota string) {
+				ready = ask(t, h.client, "GET", h.admin+"/readyz", "")
+				for _, n := range []string{"0", "1", "2", "3"} {
+					if ready.text("parts."+n+".name") == "quota" {
+						return ready, ready.text("parts." + n + ".status")
+					}
+				}
+				return ready, "(not shown)"
+			}
+			eventually(t, "health says that Redis is gone", func() bool {
+				ready, status := health()
+				return ready.status == c.ready && status != "ok" && status != "(not shown)"
+			})
+			server.Up(t)
+			eventually(t, "all is as before", func() bool {
+				ready, status := health()
+				return ready.status == http.StatusOK && status == "ok" && call().status == http.StatusOK
+			})
+			log := string(h.log.bytes())
+			for _, verb := range []string{"quota.store.open", "quota.store.close"} {
+				if n := strings.Count(log, `"`+verb+`"`); n != 1 {
+					t.Errorf("the log says %s %d times, want once", verb, n)
+				}
+			}
+		})
+	}
+}
