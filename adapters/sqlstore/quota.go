@@ -13,9 +13,8 @@ import (
 	"perch/ports"
 )
 
-// Every sweepEvery-th call also removes up to sweepMost rows whose windows have
-// ended, every sweepTheirs-th time X's. A call adds few rows, so they cannot pile
-// up.
+// After every sweepEvery-th row that may be new, up to sweepMost rows are removed
+// whose windows have ended, every sweepTheirs-th time X's: they cannot pile up.
 const (
 	sweepEvery  = 64
 	sweepTheirs = 8
@@ -28,9 +27,9 @@ const memoryOfX = 24 * time.Hour
 
 // Quota is a ports.QuotaStore. Windows of ours are those of the database's clock.
 type Quota struct {
-	db    *bun.DB
-	words words
-	calls atomic.Int64
+	db      *bun.DB
+	words   words
+	touched atomic.Int64 // how many rows
 }
 
 var _ ports.QuotaStore = (*Quota)(nil)
@@ -52,7 +51,7 @@ func (q *Quota) Spend(ctx context.Context, at time.Time, charges []quota.Charge)
 	if err != nil {
 		return quota.Verdict{}, unavailable(ctx, err)
 	}
-	q.tidy(ctx)
+	q.tidy(ctx, len(charges))
 	return v, nil
 }
 

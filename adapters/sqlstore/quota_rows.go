@@ -157,17 +157,20 @@ func (q *Quota) Note(ctx context.Context, at time.Time, notes []quota.Note) erro
 	defer cancel()
 	_, err := affected(ctx)(q.db.ExecContext(ctx, statement, bun.Safe(strings.Join(values, ", ")), micros(at)))
 	if err == nil {
-		q.tidy(ctx)
+		q.tidy(ctx, len(values))
 	}
 	return err
 }
 
-func (q *Quota) tidy(ctx context.Context) {
-	n := q.calls.Add(1)
-	if n%sweepEvery == 0 {
-		_ = q.sweep(ctx, "span >= 0", 0) // a later sweep makes up for one that failed
+// tidy sweeps when the rows make the number of all touched pass the next one to
+// sweep after. A later sweep makes up for one that failed.
+func (q *Quota) tidy(ctx context.Context, rows int) {
+	after := q.touched.Add(int64(rows))
+	due := func(every int64) bool { return after/every != (after-int64(rows))/every }
+	if due(sweepEvery) {
+		_ = q.sweep(ctx, "span >= 0", 0)
 	}
-	if n%(sweepEvery*sweepTheirs) == 0 {
+	if due(sweepEvery * sweepTheirs) {
 		_ = q.sweep(ctx, "span < 0", memoryOfX)
 	}
 }

@@ -36,6 +36,13 @@ func (b *Blocks) Close() error {
 	b.closed = true
 	back := b.collect(time.Now(), 0)
 	b.mu.Unlock()
+	return b.giveBack(back)
+}
+
+func (b *Blocks) giveBack(back []quota.Return) error {
+	if len(back) == 0 {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*blockAge)
 	defer cancel()
 	return b.store.Refund(ctx, back)
@@ -53,8 +60,7 @@ func (b *Blocks) watch(ctx context.Context) {
 			b.mu.Lock()
 			back := b.collect(now, blockAge)
 			b.mu.Unlock()
-			// What cannot be given back is missing until its window ends.
-			_ = b.store.Refund(ctx, back)
+			_ = b.giveBack(back) // what cannot be given back is missing until its window ends
 		}
 	}
 }

@@ -43,16 +43,16 @@ func NewGuard(store, own ports.QuotaStore, o ports.Observer) *Guard {
 }
 
 func (g *Guard) Spend(ctx context.Context, at time.Time, charges []quota.Charge) (v quota.Verdict, err error) {
-	err = g.do(ctx, func(s ports.QuotaStore) error { v, err = s.Spend(ctx, at, charges); return err })
+	err = g.do(ctx, len(charges) > 0, func(s ports.QuotaStore) error { v, err = s.Spend(ctx, at, charges); return err })
 	return v, err
 }
 
 func (g *Guard) Refund(ctx context.Context, returns []quota.Return) error {
-	return g.do(ctx, func(s ports.QuotaStore) error { return s.Refund(ctx, returns) })
+	return g.do(ctx, false, func(s ports.QuotaStore) error { return s.Refund(ctx, returns) })
 }
 
 func (g *Guard) Note(ctx context.Context, at time.Time, notes []quota.Note) error {
-	return g.do(ctx, func(s ports.QuotaStore) error { return s.Note(ctx, at, notes) })
+	return g.do(ctx, false, func(s ports.QuotaStore) error { return s.Note(ctx, at, notes) })
 }
 
 // Ping counts one call, of a bucket that is never full: a store that answers may
@@ -64,11 +64,14 @@ func (g *Guard) Ping(ctx context.Context) error {
 	return err
 }
 
-// do does it in the store, or if that does not answer in the other one.
-func (g *Guard) do(ctx context.Context, what func(ports.QuotaStore) error) error {
+// do does it in the store, or if that does not answer in the other one. Success
+// proves that the store answers only where it must have been asked.
+func (g *Guard) do(ctx context.Context, proves bool, what func(ports.QuotaStore) error) error {
 	if began := time.Now(); g.try(began) {
 		err := what(g.store)
-		g.saw(ctx, began, err)
+		if err != nil || proves {
+			g.saw(ctx, began, err)
+		}
 		if !errors.Is(err, fault.Unavailable) || ctx.Err() != nil {
 			return err
 		}
