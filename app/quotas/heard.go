@@ -16,43 +16,62 @@ import (
 // closed at least after X refused a call.
 const doubt = time.Minute
 
+// An answer is X's reply to a call, and what the call was charged.
+type answer struct {
+	who   ports.Caller
+	call  ports.Call
+	bill  *bill
+	gave  quota.Verdict
+	reply *ports.Reply
+	err   error
+	at    time.Time
+}
+
 // heard is what a reply says of X's windows that is not known. X's word counts
 // only where it can be true.
-func (s *Service) heard(
-	who ports.Caller, call ports.Call, b *bill, v quota.Verdict, reply *ports.Reply, err error,
-) (notes []quota.Note) {
-	if !s.windows || call.Action.Public() {
+func (s *Service) heard(a answer) (notes []quota.Note) {
+	if !s.windows || a.call.Action.Public() {
 		return nil
 	}
-	at, closed := s.now(), false
-	for _, said := range reply.Windows {
-		w, known := spoken(b.windows, said)
-		if !known {
-			w.length = day
-			if said.Span == quota.Short {
-				w.length = quarter
-			}
-		}
-		if !credible(said, w.length, at) {
+	closed := false
+	for _, said := range a.reply.Windows {
+		w, ok := s.meant(a, said)
+		if !ok {
 			continue
-		}
-		if !known || w.learned && w.max != said.Limit {
-			w = s.learned.learn(who, call, said.Span, said.Limit)
 		}
 		closed = closed || said.Remaining == 0
 		n := quota.Note{
 			Key: w.key, Max: said.Limit, Used: said.Limit - said.Remaining, Reset: said.Reset.Add(grace), Window: w.length,
 		}
-		if g, ok := b.of(w, v); !ok || !agrees(g, n, s.flights.of(w)) {
+		if g, ok := a.bill.of(w, a.gave); !ok || !agrees(g, n, s.flights.of(w)) {
 			notes = append(notes, s.ahead(w, g, n))
 		}
 	}
-	if !closed && refused(call, reply, err) {
-		n := s.close(who, call, b, v, reply, at)
+	if !closed && a.refused() {
+		n := s.close(a)
 		notes = slices.DeleteFunc(notes, func(o quota.Note) bool { return o.Key == n.Key }) // X refused against its own word
 		notes = append(notes, n)
 	}
 	return notes
+}
+
+// meant is the window of which X speaks, false where it cannot be true. One of
+// which nothing is published is learned.
+func (s *Service) meant(a answer, said quota.Window) (window, bool) {
+	w, known := spoken(a.bill.windows, said)
+	if !known {
+		w.length = day
+		if said.Span == quota.Short {
+			w.length = quarter
+		}
+	}
+	if !credible(said, w.length, a.at) {
+		return w, false
+	}
+	if !known || w.learned && w.max != said.Limit {
+		w = s.learned.learn(a.who, a.call, said.Span, said.Limit)
+	}
+	return w, true
 }
 
 // credible reports whether X's word can be true: a window that runs, and ends
@@ -82,29 +101,27 @@ func (s *Service) ahead(w window, g quota.Grip, n quota.Note) quota.Note {
 
 // refused reports whether X refused the call for its rate. A usage cap is not a
 // matter of windows, nor are too many streams.
-func refused(call ports.Call, reply *ports.Reply, err error) bool {
-	if reply.Status != 429 || call.Action.Stream || fault.SlugOf(err) == "x-usage-cap" {
+func (a answer) refused() bool {
+	if a.reply.Status != 429 || a.call.Action.Stream || fault.SlugOf(a.err) == "x-usage-cap" {
 		return false
 	}
 	var p struct{ Type string }
-	_ = json.Unmarshal(reply.Whole, &p) // what is no problem is none of these
+	_ = json.Unmarshal(a.reply.Whole, &p) // what is no problem is none of these
 	return !strings.HasSuffix(p.Type, "/usage-capped") && !strings.HasSuffix(p.Type, "/streaming-connection")
 }
 
 // close closes the window that X most likely meant, where it did not say: until
 // it ends, but for a minute at least, or as long as X asks for.
-func (s *Service) close(
-	who ports.Caller, call ports.Call, b *bill, v quota.Verdict, reply *ports.Reply, at time.Time,
-) quota.Note {
-	w, known := spoken(b.windows, quota.Window{Span: quota.Short})
+func (s *Service) close(a answer) quota.Note {
+	w, known := spoken(a.bill.windows, quota.Window{Span: quota.Short})
 	switch {
-	case !known && len(b.windows) > 0:
-		w = b.windows[0]
+	case !known && len(a.bill.windows) > 0:
+		w = a.bill.windows[0]
 	case !known:
-		w = s.learned.learn(who, call, quota.Short, unknownMax)
+		w = s.learned.learn(a.who, a.call, quota.Short, unknownMax)
 	}
-	n := quota.Note{Key: w.key, Max: w.max, Reset: at.Add(max(doubt, asked(reply)))}
-	if g, ok := b.of(w, v); ok {
+	n := quota.Note{Key: w.key, Max: w.max, Reset: a.at.Add(max(doubt, asked(a.reply)))}
+	if g, ok := a.bill.of(w, a.gave); ok {
 		n.Max = g.Limit
 		if g.Reset.After(n.Reset) {
 			n.Reset = g.Reset

@@ -79,6 +79,7 @@ func (l *lessons) learn(who ports.Caller, call ports.Call, span quota.Span, limi
 
 func (l lesson) window(who ports.Caller, call ports.Call, span quota.Span) window {
 	return window{
-		key: keyOf(who, call, l.per, l.length) + ":learned", per: l.per, span: span, max: l.max, length: l.length, learned: true,
+		key: keyOf(who, call, l.per, l.length) + ":learned", per: l.per, span: span, max: l.max, length: l.length,
+		learned: true,
 	}
 }

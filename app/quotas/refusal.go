@@ -51,7 +51,7 @@ func refusedByX(w window, limit int64, at, reset time.Time) error {
 	f := fault.New(fault.Limited, "X's window for this action is used up: %d calls in %s for %s. Perch has not asked X; "+
 		"try again when the window has ended", limit, quota.Length(w.length), of)
 	if limit >= unknownMax {
-		f = fault.New(fault.Limited, "X has just refused this action for its rate; Perch has not asked again. Try again later")
+		f = fault.New(fault.Limited, "X has just refused this action for its rate and is left alone; try again later")
 	}
 	return theirs(f, w, limit, at, reset).With("limited", limited)
 }

@@ -102,7 +102,7 @@ func (s *Service) Enter(ctx context.Context, who ports.Caller, call ports.Call) 
 			s.giveBack(ctx, b, v)
 			return
 		}
-		if notes := s.heard(who, call, b, v, reply, err); len(notes) > 0 {
+		if notes := s.heard(answer{who, call, b, v, reply, err, s.now()}); len(notes) > 0 {
 			_ = s.store.Note(ctx, s.now(), notes) // what is not noted is heard again
 		}
 		if err == nil {
