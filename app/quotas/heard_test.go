@@ -176,6 +176,29 @@ func TestOfTwoFullWindowsTheLongerSaysWhenToComeBack(t *testing.T) {
 	}
 }
 
+// TestNothingIsSentAroundTheEndOfAWindow: for a second on each side.
+func TestNothingIsSentAroundTheEndOfAWindow(t *testing.T) {
+	w := newWorld(t, 1, 1, nil)
+	w.answer(t, w.caller(0), posts, ports.Reply{Status: 201, Windows: []quota.Window{
+		w.says(quota.Short, 100, 99, 300*time.Second),
+	}}, nil)
+	w.advance(299*time.Second - time.Millisecond)
+	if n := w.left(t, w.caller(0), posts, 200); n != 99 {
+		t.Errorf("a little more than a second before the end %d calls are left, want 99", n)
+	}
+	for _, step := range []time.Duration{time.Millisecond, time.Second, 999 * time.Millisecond} {
+		w.advance(step)
+		_, err := w.quotas[0].Enter(t.Context(), w.caller(0), w.call(posts))
+		if e := problem(t, err); e.Slug != "x-rate-limit" || e.Wait > 2*time.Second || e.Wait < time.Millisecond {
+			t.Errorf("%v later: %+v", step, e)
+		}
+	}
+	w.advance(time.Millisecond)
+	if n := w.left(t, w.caller(0), posts, 200); n != 100 {
+		t.Errorf("in the next window %d calls are left, want 100", n)
+	}
+}
+
 func TestBatchKeysLeaveAShareToThoseWhoWait(t *testing.T) {
 	w := newWorld(t, 1, 1, nil)
 	batch := w.caller(0)

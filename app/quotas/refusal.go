@@ -44,16 +44,29 @@ func (b *bill) paced(i int, g quota.Grip) bool {
 
 // refusedByX refuses a call before X does, in the same words.
 func refusedByX(w window, limit int64, at, reset time.Time) error {
-	of, limited := "each user", "x-user"
-	if w.per == xapi.PerApp {
-		of, limited = "the X App", "x-app"
-	}
+	of, limited := w.owner()
 	f := fault.New(fault.Limited, "X's window for this action is used up: %d calls in %s for %s. Perch has not asked X; "+
 		"try again when the window has ended", limit, quota.Length(w.length), of)
 	if limit >= unknownMax {
 		f = fault.New(fault.Limited, "X has just refused this action for its rate and is left alone; try again later")
 	}
 	return theirs(f, w, limit, at, reset).With("limited", limited)
+}
+
+// turning refuses a call that X might count in this window or in the next.
+func turning(w window, limit int64, at, reset time.Time) error {
+	_, limited := w.owner()
+	f := fault.New(fault.Limited, "X's window for this action is just ending, and Perch waits for the next; "+
+		"try again in a second or two")
+	return theirs(f, w, limit, at, reset).With("limited", limited)
+}
+
+// owner says whose calls the window counts, for people and for programs.
+func (w window) owner() (people, programs string) {
+	if w.per == xapi.PerApp {
+		return "the X App", "x-app"
+	}
+	return "each user", "x-user"
 }
 
 // crowded refuses a call of an application that has used its share of a window

@@ -133,7 +133,7 @@ func (s *Service) spend(ctx context.Context, b *bill) (quota.Verdict, error) {
 	for i, w := range b.windows {
 		if reset := v.Grips[len(b.rules)+i].Reset; w.turns(b.at, reset) {
 			s.giveBack(context.WithoutCancel(ctx), b, v)
-			return v, refusedByX(w, v.Grips[len(b.rules)+i].Limit, b.at, reset)
+			return v, turning(w, v.Grips[len(b.rules)+i].Limit, b.at, reset)
 		}
 	}
 	return v, nil
