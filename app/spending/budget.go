@@ -49,7 +49,8 @@ func spentBudget(r spend.Reservation, l spend.Limit, st spend.Standing, wait tim
 	if st.Spent+r.Least > l.Max {
 		advice = "wait until the budget renews, or ask the operator of this Perch for a larger one"
 	}
-	return fault.New(fault.Limited, "the %s's budget of %s USD for the %s has %s USD left, and this call may cost %s USD; %s",
+	const say = "the %s's budget of %s USD for the %s has %s USD left, and this call may cost %s USD; %s"
+	return fault.New(fault.Limited, say,
 		whose(l.Grant), l.Max, period(l), left, r.Cost, advice).
 		Named("budget-spent").After(wait).
 		With("budget", whose(l.Grant)).With("period", period(l)).With("size", l.Max.String()).

@@ -1,3 +1,4 @@
+//nolint:misspell // names are what they are
 package spend
 
 // latin are the top-level domains in ASCII, after the public suffix list of 2026-02-06.

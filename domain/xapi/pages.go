@@ -17,35 +17,37 @@ func PageOf(a Action) Page {
 }
 
 var pages = map[string]Page{
-	"getCommunitiesById": one, "getDirectMessagesEventsById": one, "getListsById": one, "getSpacesById": one,
-	"getPostsById": one, "getUsersByUsername": one, "getUsersMe": one, "getUsersById": one,
+	"getCommunitiesById": upTo(1), "getDirectMessagesEventsById": upTo(1), "getListsById": upTo(1),
+	"getSpacesById": upTo(1), "getPostsById": upTo(1), "getUsersByUsername": upTo(1), "getUsersMe": upTo(1),
+	"getUsersById": upTo(1),
 
 	"getSpacesByIds": named("ids"), "getPostsByIds": named("ids"), "getUsersByIds": named("ids"),
+
 	"getUsersByUsernames": named("usernames"),
 
 	"searchCommunities": {Size: 10, Most: 100}, "searchCommunityNotesWritten": {Size: 10, Most: 100},
 	"searchPostsRecent": {Size: 10, Most: 100}, "getPostsQuotedPosts": {Size: 10, Most: 100},
+
 	"searchPostsAll": {Size: 10, Most: 500},
-	"searchUsers":    {Size: 100, Most: 1000}, "getUsersMuting": {Size: 100, Most: 1000},
 
-	"getDirectMessagesEvents": hundred, "getDirectMessagesEventsByConversationId": hundred,
-	"getDirectMessagesEventsByParticipantId": hundred, "getListsFollowers": hundred, "getListsMembers": hundred,
-	"getListsPosts": hundred, "getPostsLikingUsers": hundred, "getPostsReposts": hundred, "getPostsRepostedBy": hundred,
-	"getSpacesByCreatorIds": hundred, "getSpacesBuyers": hundred, "getSpacesPosts": hundred, "getUsersBookmarks": hundred,
-	"getUsersBookmarksByFolderId": hundred, "getUsersFollowedLists": hundred, "getUsersLikedPosts": hundred,
-	"getUsersListMemberships": hundred, "getUsersMentions": hundred, "getUsersOwnedLists": hundred,
-	"getUsersPinnedLists": hundred, "getUsersPosts": hundred, "getUsersRepostsOfMe": hundred, "getUsersTimeline": hundred,
-	"searchSpaces": hundred,
+	"searchUsers": {Size: 100, Most: 1000}, "getUsersMuting": {Size: 100, Most: 1000},
 
-	"getUsersAffiliates": thousand, "getUsersBlocking": thousand, "getUsersFollowers": thousand,
-	"getUsersFollowing": thousand,
+	"getDirectMessagesEvents": upTo(100), "getDirectMessagesEventsByConversationId": upTo(100),
+	"getDirectMessagesEventsByParticipantId": upTo(100), "getListsFollowers": upTo(100),
+	"getListsMembers": upTo(100), "getListsPosts": upTo(100), "getPostsLikingUsers": upTo(100),
+	"getPostsReposts": upTo(100), "getPostsRepostedBy": upTo(100), "getSpacesByCreatorIds": upTo(100),
+	"getSpacesBuyers": upTo(100), "getSpacesPosts": upTo(100), "getUsersBookmarks": upTo(100),
+	"getUsersBookmarksByFolderId": upTo(100), "getUsersFollowedLists": upTo(100), "getUsersLikedPosts": upTo(100),
+	"getUsersListMemberships": upTo(100), "getUsersMentions": upTo(100), "getUsersOwnedLists": upTo(100),
+	"getUsersPinnedLists": upTo(100), "getUsersPosts": upTo(100), "getUsersRepostsOfMe": upTo(100),
+	"getUsersTimeline": upTo(100), "searchSpaces": upTo(100),
+
+	"getUsersAffiliates": upTo(1000), "getUsersBlocking": upTo(1000), "getUsersFollowers": upTo(1000),
+	"getUsersFollowing": upTo(1000),
 }
 
-var (
-	one      = Page{Size: 1, Most: 1}
-	hundred  = Page{Size: 100, Most: 100}
-	thousand = Page{Size: 1000, Most: 1000}
-)
+// upTo is a page of so many where nothing else is asked for.
+func upTo(n int) Page { return Page{Size: n, Most: n} }
 
 // named is a page of what the query parameter lists, a hundred at most.
 func named(param string) Page { return Page{IDs: param, Size: 100, Most: 100} }

@@ -75,7 +75,8 @@ func budgetsRoundTrip(t *testing.T, s ports.Budgets) {
 	wantReserved(t, s, reservation("b", 75), true)
 	must(t, true, s.Settle(t.Context(), "b", 80)) // X has the last word
 	wantStanding(t, s, r, 0, 105, 0)
-	wantKind(t, "Reserve with an ID that is taken", drop(s.Reserve(t.Context(), spend.Reservation{ID: "a"})), fault.Conflict)
+	taken := spend.Reservation{ID: "a"}
+	wantKind(t, "Reserve with an ID that is taken", drop(s.Reserve(t.Context(), taken)), fault.Conflict)
 	wantStanding(t, s, r, 0, 105, 0)
 	got, err := s.Standing(t.Context(), nil)
 	wantSame(t, "no accounts", must(t, got, err), []spend.Standing{})
@@ -231,7 +232,7 @@ func budgetsChurn(t *testing.T, s ports.Budgets) {
 	const limit = 900
 	spent := race(12, func(who int) map[client.AppID]money.Micros {
 		own := map[client.AppID]money.Micros{}
-		dice := rand.New(rand.NewPCG(uint64(who), 7))
+		dice := rand.New(rand.NewPCG(uint64(who), 7)) // #nosec G115 G404 -- the same steps each time
 		for i := range 15 {
 			r := reservation(numbered(numbered("w", who), i), money.Micros(dice.IntN(90)))
 			r.App = client.AppID(numbered("app", dice.IntN(2)))
