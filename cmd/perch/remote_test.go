@@ -65,6 +65,10 @@ const (
 	app2   = `{"id":"app_2","limits":["key:10/s","app:900/15m"],"budget_day":"5.00","budget_month":"100.00","grant_budget_month":"0.50"}`
 	key1   = `{"id":"key_1","app_id":"app_1","kind":"secret","hint":"sk_ABC…WXYZ","app_only":true,"created_at":"2026-01-02T03:04:05Z","expires_at":null,"revoked_at":null,"key":"sk_SHOWNONCE"}`
 	key2   = `{"id":"key_2","app_id":"app_1","kind":"secret","name":"CI","hint":"sk_DEF…WXYZ","grants":["g1","g2"],"actions":["read","tag:Posts"],"addresses":["192.0.2.0/24"],"app_only":false,"created_at":"2026-01-02T03:04:05Z","expires_at":null,"revoked_at":null,"last_used_at":"2026-03-04T05:06:07Z"}`
+	usage1 = `{"from":"2026-11-01","to":"2026-11-26","data":[` + spent1 + `,` + spent1 + `],"more":true,"total":{"calls":2,"resources":4,` +
+		`"cost":"0.02","unsure":"0.005","includes":"0.00","hits":6,"saved":"0.06"},"budgets":[{"app_id":"app_1","per":"month","budget":"5.00",` +
+		`"spent":"0.02","reserved":"0.00","left":"4.98","ends_at":"2026-12-01T00:00:00Z"},{"app_id":"app_1","grant_id":"grant_1","per":"day"}]}`
+	spent1 = `{"day":"2026-11-26","calls":1,"resources":2,"cost":"0.01","unsure":"0.005","includes":"0.00","hits":3,"saved":"0.03"}`
 	xapp1  = `{"id":"x1","name":"Mine","client_id":"cid","has_client_secret":true,"has_bearer":false,"has_api_key":false,"created_at":null,"from":"store"}`
 	grant1 = `{"id":"grant_1","app_id":"app_1","x_app":"default","user":{"id":"42","username":"ada","name":"Ada"},"scopes":["tweet.read"],"state":"active","expires_at":"2026-01-02T05:04:05Z","created_at":"2026-01-02T03:04:05Z"}`
 )
@@ -139,6 +143,20 @@ func TestVerbsSpeakTheOperatorsAPI(t *testing.T) {
 		{"deliveries cancel dlv_1", "", "DELETE /admin/v1/deliveries/dlv_1", ``, []string{"cancelled dlv_1"}},
 		{"grants list --state=suspect", "", "GET /admin/v1/grants?limit=200&state=suspect", `{"data":[]}`,
 			[]string{"There are no such grants"}},
+		{"usage", "", "GET /admin/v1/usage?by=day", usage1, []string{
+			"DAY         CALLS  RESOURCES  COST (USD)  INCLUDES AT MOST  FROM MEMORY  SAVED AT MOST",
+			"2026-11-26  1      2          0.01        0.00              3            0.03", "total       2      4          0.02",
+			"0.005 of the cost may not have been billed", "There are more lines",
+			"app_1      a month  5.00          0.02   0.00       4.98  2026-12-01 00:00 UTC", "grant_1    a day",
+		}},
+		{"usage --by=app,grant --by=action --app=a --grant=g --action=x --from=2026-11-01 --to=2026-11-26", "",
+			"GET /admin/v1/usage?action=x&app=a&by=app%2Cgrant%2Caction&from=2026-11-01&grant=g&to=2026-11-26",
+			strings.Replace(usage1, `"day":"2026-11-26"`, `"app_id":"app_1","grant_id":"","action":"createPosts"`, 2),
+			[]string{"APPLICATION  GRANT  ACTION       CALLS", "app_1        -      createPosts  1 "}},
+		{"usage --by=", "", "GET /admin/v1/usage?by=", strings.Replace(usage1, `"day":"2026-11-26",`, ``, 2), []string{"CALLS  RESOURCES"}},
+		{"usage --json", "", "GET /admin/v1/usage?by=day", `{"data":[]}`, []string{`"data": []`}},
+		{"usage", "", "GET /admin/v1/usage?by=day", `{"from":"2026-11-01","to":"2026-11-26","data":[],"total":{"unsure":"0.00"},"budgets":[]}`,
+			[]string{"Nothing was asked of X from 2026-11-01 to 2026-11-26."}},
 		{"grants revoke grant_1", "", "DELETE /admin/v1/grants/grant_1", "", []string{"revoked grant_1"}},
 	} {
 		t.Run(c.args, func(t *testing.T) {

@@ -132,8 +132,8 @@ func (r report) lines(p *program) {
 		}
 		rows = append(rows, append(row, l.columns()...))
 	}
-	if len(rows) > 1 {
-		total := make([]string, len(rows[0])-len(r.Total.columns()))
+	if parts := len(rows[0]) - len(r.Total.columns()); parts > 0 && len(rows) > 1 {
+		total := make([]string, parts)
 		total[0] = "total"
 		for i := range total[1:] {
 			total[i+1] = " "

@@ -1,0 +1,111 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"perch/adapters/memory"
+	"perch/domain/client"
+	"perch/domain/oauth"
+	"perch/domain/spend"
+)
+
+// called is a house in which two grants, and the application itself, have called
+// today, and another application too.
+func called(t *testing.T) (h *house, mine, other oauth.GrantID, stranger client.AppID) {
+	t.Helper()
+	store := memory.Open()
+	h = build(t, plan{store: store})
+	app, err := h.services.Clients.Register(t.Context(), client.App{Name: "Other"})
+	must(t, err)
+	other = oauth.GrantID(h.adopt("42"))
+	var lines []spend.Line
+	for i, of := range []struct {
+		app   client.AppID
+		grant oauth.GrantID
+	}{{h.app.ID, h.grant}, {h.app.ID, other}, {h.app.ID, ""}, {app.ID, "grant_x"}} {
+		lines = append(lines, spend.Line{
+			Day: 20261126, App: of.app, Grant: of.grant, Action: "getUsersMe", Amount: spend.Amount{
+				Calls: 1 << i, Resources: 2, Cost: 10_000 << i, Unsure: 1, Includes: 5_000, Hits: 3, Saved: 30_000,
+			},
+		})
+	}
+	must(t, store.Usage().Keep(t.Context(), "w", lines))
+	return h, h.grant, other, app.ID
+}
+
+const days = "from=2026-11-01&to=2026-11-30"
+
+func TestUsageIsTold(t *testing.T) {
+	h, mine, _, _ := called(t)
+	a := h.operator("GET", "/admin/v1/usage?"+days+"&by=day,app,grant,action&grant="+string(mine), "")
+	amount := `"calls":1,"resources":2,"cost":"0.01","unsure":"0.000001","includes":"0.005","hits":3,"saved":"0.03"`
+	want := fmt.Sprintf(`{"from":"2026-11-01","to":"2026-11-30","data":[{"day":"2026-11-26","app_id":%q,"grant_id":%q,`+
+		`"action":"getUsersMe",%s}],"more":false,"total":{%s},"budgets":[]}`, h.app.ID, mine, amount, amount)
+	if diff := cmp.Diff(want, strings.TrimSpace(a.body)); a.StatusCode != http.StatusOK || diff != "" {
+		t.Errorf("%d %s", a.StatusCode, diff)
+	}
+	h.operator("PATCH", "/admin/v1/apps/"+string(h.app.ID), `{"budget_month":"5","grant_budget_day":"1"}`)
+	for query, says := range map[string]string{
+		"app=" + string(h.app.ID):                            `"per":"month","budget":"5.00","spent":"0.00","reserved":"0.00","left":"5.00","ends_at":"20`,
+		"app=" + string(h.app.ID) + "&grant=" + string(mine): `"grant_id":"` + string(mine) + `","per":"day","budget":"1.00"`,
+		"by=grant&" + days:                                   `{"grant_id":"",`,
+		"by=&" + days:                                        `"data":[{"calls":15,`,
+		days:                                                 `"data":[{"day":"2026-11-26","calls":15,`,
+		"action=createPosts&" + days:                         `"data":[]`,
+	} {
+		if a := h.operator("GET", "/admin/v1/usage?"+query, ""); a.StatusCode != http.StatusOK || !strings.Contains(a.body, says) {
+			t.Errorf("%s: %d %s", query, a.StatusCode, a.body)
+		}
+	}
+	for query, says := range map[string]string{
+		"by=key": `\"key\"`, "from=yesterday": "2026-11-26", "to=2026-13-01": "2026-11-26", "from=2026-02-02&to=2026-01-01": "after", "day=1": `\"day\"`,
+		"from=2026-11-01&from=2026-11-01": "twice",
+	} {
+		if a := h.operator("GET", "/admin/v1/usage?"+query, ""); a.StatusCode != http.StatusBadRequest || !strings.Contains(a.body, says) {
+			t.Errorf("%s: %d %s", query, a.StatusCode, a.body)
+		}
+	}
+}
+
+func TestCallersSeeWhatTheirCallsCameTo(t *testing.T) {
+	h, mine, other, _ := called(t)
+	h.operator("PATCH", "/admin/v1/apps/"+string(h.app.ID), `{"budget_month":"5","grant_budget_day":"1"}`)
+	_, bound := h.make(fmt.Sprintf(`{"kind":"secret","grants":[%q,%q]}`, mine, other))
+	_, single := h.make(fmt.Sprintf(`{"kind":"secret","grants":[%q]}`, other))
+	named := "Perch-Grant: " + string(mine)
+	for name, v := range map[string]struct {
+		key     string
+		header  string
+		calls   string
+		budgets int
+	}{
+		"a key":                   {h.sk, "", "7", 1},
+		"a key that names one":    {h.sk, named, "1", 1},
+		"a key for two grants":    {bound, "", "3", 2},
+		"one of them by its name": {bound, named, "1", 1},
+		"a key for one grant":     {single, "", "2", 1},
+	} {
+		a := ask(t, "GET", h.public+"/v1/usage?by=&"+days, "", bearing(v.key), v.header)
+		m := a.json(t)
+		if calls := fmt.Sprint(m["total"].(map[string]any)["calls"]); a.StatusCode != http.StatusOK || calls != v.calls {
+			t.Errorf("%s sees %s calls: %d %s", name, calls, a.StatusCode, a.body)
+		}
+		if n := len(m["budgets"].([]any)); n != v.budgets {
+			t.Errorf("%s sees %d budgets: %s", name, n, a.body)
+		}
+	}
+	for _, query := range []string{"app=x", "grant=" + string(other), "action=getUsersMe"} {
+		if a := ask(t, "GET", h.public+"/v1/usage?"+query, "", bearing(h.sk)); a.StatusCode != http.StatusBadRequest {
+			t.Errorf("%s: %d %s", query, a.StatusCode, a.body)
+		}
+	}
+	a := ask(t, "GET", h.public+"/v1/usage?by=grant&"+days, "", bearing(bound))
+	if strings.Contains(a.body, "grant_x") || strings.Contains(a.body, `"grant_id":""`) {
+		t.Errorf("a bound key sees calls of others: %s", a.body)
+	}
+}
