@@ -86,6 +86,29 @@ func TestAReadIsPaidOnceAndIsForItsGrantAlone(t *testing.T) {
 	}
 }
 
+func TestWhatIsReadAgainIsSaved(t *testing.T) {
+	h := newReader(t)
+	to := h.register(t, pageA, "")
+	grant := h.connect(to, ada)
+	var costs []string
+	for range 4 {
+		a := h.act(t, to.sk, grant, "GET", "/2/users/me", "")
+		want(t, http.StatusOK, a)
+		costs = append(costs, a.header.Get("Perch-Cost"))
+	}
+	if got := strings.Join(costs, " "); got != "0.01 0.00 0.00 0.00" {
+		t.Errorf("the calls cost %s", got)
+	}
+	of := h.operator(t, http.StatusOK, "GET", "/admin/v1/usage?by=action&app="+to.id, nil)
+	mine := h.act(t, to.sk, grant, "GET", "/v1/usage?by=action", "")
+	for who, a := range map[string]answer{"an operator": of, "the caller": mine} {
+		got := []string{a.text("data.0.action"), a.text("total.cost"), a.text("total.saved")}
+		if n := a.field("total.hits"); !slices.Equal(got, []string{"getUsersMe", "0.01", "0.03"}) || n != 3.0 || a.field("total.calls") != 1.0 {
+			t.Errorf("%s sees %q and %v hits: %s", who, got, n, a.body)
+		}
+	}
+}
+
 func TestACrowdReadsOnce(t *testing.T) {
 	h := newReader(t)
 	to := h.register(t, pageA, "")
