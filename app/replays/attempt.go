@@ -74,6 +74,10 @@ func (a *attempt) sent(ctx context.Context) error {
 		return err
 	}
 	a.record = next
+	if a.s.Now().Sub(next.Sent) > idempotency.Grace { // this machine stood still: others may soon think it dead
+		return fault.New(fault.Unavailable, "writing down that X is asked took too long, so X was not asked; try again").
+			After(time.Second)
+	}
 	a.timer = time.AfterFunc(limit, func() { a.cancel(context.DeadlineExceeded) })
 	return nil
 }

@@ -3,6 +3,8 @@ package replays_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -338,6 +340,45 @@ func TestWhoLeavesBeforeXIsAskedEndsTheCall(t *testing.T) {
 		t.Errorf("X was asked %d times: %v", h.times(), err)
 	}
 	h.is("")
+}
+
+// slowly is a store in whose writes much time passes.
+type slowly struct {
+	ports.Replies
+	h *house
+}
+
+func (s slowly) Swap(ctx context.Context, old, next idempotency.Record) error {
+	s.h.later(time.Minute)
+	return s.Replies.Swap(ctx, old, next)
+}
+
+func TestAMachineThatStoodStillDoesNotAskX(t *testing.T) {
+	h := newHouse(t)
+	h.store.Replies = slowly{h.store.Replies, h}
+	if _, err := h.ask(h.Service, key, hello); !errors.Is(err, fault.Unavailable) || h.times() != 0 {
+		t.Errorf("X was asked %d times: %v", h.times(), err)
+	}
+	h.is("")
+}
+
+func TestNothingOfACallIsInTheClear(t *testing.T) {
+	h := newHouse(t)
+	for _, x := range []func() (ports.Reply, error){
+		func() (ports.Reply, error) { return replyOf(201, created), nil },
+		func() (ports.Reply, error) { return replyOf(500, created), nil },
+	} {
+		h.answers(x)
+		k := idempotency.Key("the-clients-key-" + strconv.Itoa(h.times()))
+		if _, err := h.ask(h.Service, string(k), hello); err != nil {
+			t.Fatal(err)
+		}
+		r, err := h.store.Get(t.Context(), k.Scope("app", "grant"))
+		if text := fmt.Sprintf("%+v", r); err != nil || r.Request.Empty() == r.Reply.Empty() ||
+			strings.Contains(text, "hello") || strings.Contains(text, "clients-key") {
+			t.Errorf("%s, %v", text, err)
+		}
+	}
 }
 
 func TestACallThatTakesTooLongIsEnded(t *testing.T) {
