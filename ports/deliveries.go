@@ -20,8 +20,7 @@ type Deliveries interface {
 	Get(ctx context.Context, id delivery.ID) (delivery.Delivery, error)
 
 	// Swap replaces old by next; fault.Conflict if another writer came first,
-	// fault.NotFound if there is no such delivery. Of what next says, only what
-	// changes after a delivery is accepted is stored.
+	// fault.NotFound if there is no such delivery. What Delivery.With keeps stays.
 	Swap(ctx context.Context, old, next delivery.Delivery) (delivery.Delivery, error)
 
 	// List returns up to n deliveries that the filter chooses, with IDs greater

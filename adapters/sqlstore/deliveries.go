@@ -26,10 +26,8 @@ var (
 func newDeliveries(s *Store) *Deliveries {
 	return &Deliveries{table[deliveryRow, delivery.Delivery]{
 		reads: s.reads, writes: s.writes, noun: "delivery", key: "id",
-		fixed: []string{
-			"id", "app", "grant_id", "line", "seq", "actor", "action", "idem_key", "call_box", "created", "until",
-		},
-		row: rowOfDelivery, value: (*deliveryRow).delivery,
+		fixed: []string{"id", "app", "grant_id", "line", "seq", "actor", "action", "idem_key", "created", "until"},
+		row:   rowOfDelivery, value: (*deliveryRow).delivery,
 	}}
 }
 

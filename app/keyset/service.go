@@ -29,6 +29,7 @@ type Parts struct {
 	Grants      ports.TokenVault
 	XApps       ports.XApps
 	SigningKeys ports.SigningKeys
+	Deliveries  ports.Deliveries
 	Journal     ports.Journal
 	Keyring     ports.Keyring
 }
@@ -37,6 +38,7 @@ type Parts struct {
 func New(p Parts) *Service {
 	return &Service{p.Keyring, []shelf{
 		renewals(p.Journal), grants(p.Grants), xApps(p.XApps), signingKeys(p.SigningKeys),
+		deliveries(p.Deliveries),
 	}}
 }
 

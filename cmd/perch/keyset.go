@@ -65,7 +65,7 @@ func (s sealedStores) open(ctx context.Context, p *program) (*keyring.Ring, *key
 	}
 	return ring, keyset.New(keyset.Parts{
 		Grants: stores.Vault, XApps: stores.Registry.XApps(), SigningKeys: stores.SigningKeys,
-		Journal: journal, Keyring: ring,
+		Deliveries: stores.Deliveries, Journal: journal, Keyring: ring,
 	}), shut, nil
 }
 

@@ -156,10 +156,11 @@ func (d Delivery) Claim(l Lease) Delivery {
 	return d
 }
 
-// With returns the delivery with what of next may change once it is accepted.
+// With returns the delivery with what of next may change once it is accepted. Of
+// what was asked that is the box alone, which may come to be sealed by another key.
 func (d Delivery) With(next Delivery) Delivery {
 	next.ID, next.App, next.Grant, next.Seq, next.Actor = d.ID, d.App, d.Grant, d.Seq, d.Actor
-	next.Action, next.Key, next.Call, next.Created, next.Until = d.Action, d.Key, d.Call, d.Created, d.Until
+	next.Action, next.Key, next.Created, next.Until = d.Action, d.Key, d.Created, d.Until
 	return next
 }
 
