@@ -131,6 +131,7 @@ func (t *rule) trickle(w http.ResponseWriter, r *http.Request, status int, body 
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	control := http.NewResponseController(w)
+	_ = control.Flush() // the headers come at once
 	size := max(1, (len(body)+pieces-1)/pieces)
 	for len(body) > 0 {
 		if !pause(r, t.Delay/pieces) {
