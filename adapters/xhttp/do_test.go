@@ -1,6 +1,7 @@
 package xhttp
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"io"
@@ -343,4 +344,52 @@ func TestNewRefusesWhatIsUnsafe(t *testing.T) {
 	if _, err := New(Config{TLS: &tls.Config{InsecureSkipVerify: true}}); !errors.Is(err, fault.Invalid) {
 		t.Errorf("certificates that are not verified: %v", err)
 	}
+}
+
+func TestAWriteGoesOnToItsDeadlineWithoutItsClient(t *testing.T) {
+	both(t, func(t *testing.T, serve func(*testing.T, http.HandlerFunc) *httptest.Server) {
+		began, end, gone := make(chan struct{}), make(chan struct{}), make(chan struct{}, 9)
+		g := gateway(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			began <- struct{}{}
+			select {
+			case <-end:
+				w.WriteHeader(http.StatusCreated)
+			case <-r.Context().Done():
+				gone <- struct{}{}
+			}
+		}))
+		for name, v := range map[string]struct {
+			call ports.Call
+			ends bool
+		}{
+			"a post": {posting(t), false}, "a finalization": {finalizing(t), false},
+			"a read": {readMe(t), true}, "an upload": {upload(t, strings.NewReader("abc"), 3), true},
+		} {
+			ctx, leave := context.WithCancel(t.Context())
+			go func() {
+				<-began
+				leave()
+				if !v.ends {
+					end <- struct{}{}
+				}
+			}()
+			reply, err := g.Do(ctx, v.call)
+			if v.ends {
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("%s: %d, error %v", name, reply.Status, err)
+				}
+				<-gone
+			} else if err != nil || reply.Status != http.StatusCreated {
+				t.Errorf("%s: %d, error %v", name, reply.Status, err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		go func() { <-began }()
+		if _, err := g.Do(ctx, posting(t)); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ports.ErrUnsent) {
+			t.Errorf("a post beyond its deadline: %v", err)
+		}
+		<-gone
+	})
 }

@@ -52,7 +52,7 @@ func misfortunes() []misfortune {
 		{"a reset before it is done", xsim.Mischief{Kind: "refused"}, thrice(silent), silent, 0, true, ""},
 		{"a reset after it is done", xsim.Mischief{Kind: "lost"}, thrice(silent), silent, 1, true, ""},
 		{"half an answer", xsim.Mischief{Kind: "torn"}, thrice(broken), broken, 1, true, ""},
-		{"a timeout", xsim.Mischief{Kind: "slow", Delay: time.Minute}, silent, silent, 0, true, ""},
+		{"a timeout", xsim.Mischief{Kind: "slow", Delay: 3 * patience}, silent, silent, 0, true, ""},
 		{"a slow body", xsim.Mischief{Kind: "slow_body", Delay: 8 * time.Second}, broken, broken, 1, true, ""},
 		{"a body in drops", xsim.Mischief{Kind: "slow_body", Delay: 3 * patience}, broken, broken, 1, true, ""},
 		{"a length that is too long", xsim.Mischief{Kind: "wrong_length"}, thrice(broken), broken, 1, true, ""},
@@ -102,7 +102,7 @@ func TestMischief(t *testing.T) {
 			} else {
 				s.staysShut(t)
 			}
-			if n := s.alerts(m.alert + ".open"); m.alert != "" && n == 0 {
+			if n := s.told(m.alert + ".open"); m.alert != "" && n == 0 {
 				t.Errorf("no alert %s", m.alert)
 			}
 		})
@@ -201,7 +201,7 @@ func (s *sufferer) opens(t *testing.T, m misfortune) {
 	if got := s.read(t); got.problem == "x-breaker-open" {
 		t.Error("the breaker of posts refuses reads")
 	}
-	if n := s.alerts("x.breaker.open"); n != 1 {
+	if n := s.told("x.breaker.open"); n != 1 {
 		t.Errorf("%d alerts that it opened", n)
 	}
 	if m.mischief.Kind == "" {
@@ -209,7 +209,7 @@ func (s *sufferer) opens(t *testing.T, m misfortune) {
 	}
 	s.x.ClearMischief()
 	eventually(t, "posts are made again", func() bool { return s.post(t).status == http.StatusCreated })
-	if n := s.alerts("x.breaker.close"); n != 1 {
+	if n := s.told("x.breaker.close"); n != 1 {
 		t.Errorf("%d alerts that it closed after %s", n, m.name)
 	}
 }
@@ -221,13 +221,13 @@ func (s *sufferer) staysShut(t *testing.T) {
 			t.Errorf("the breaker opened: %+v", got)
 		}
 	}
-	if n := s.alerts("x.breaker.open"); n != 0 {
+	if n := s.told("x.breaker.open"); n != 0 {
 		t.Errorf("%d alerts that it opened", n)
 	}
 }
 
-// alerts counts the events of the verb in the log.
-func (h *house) alerts(verb string) (n int) {
+// told counts the events of the verb in the log.
+func (h *house) told(verb string) (n int) {
 	for line := range bytes.Lines(h.log.bytes()) {
 		var e struct {
 			Action string `json:"action"`
