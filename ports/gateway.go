@@ -104,8 +104,11 @@ type Reply struct {
 type ActionEndpoint interface {
 	// Do performs the action and returns X's answer, whatever its status.
 	// An error means that there is none: fault.Unavailable, with ErrUnsent in
-	// its chain if nothing was sent; or the fault with which reading the call's
-	// body failed. The context governs Do and the reply's body until it is
-	// closed.
+	// its chain if nothing was sent, also because X would not have answered;
+	// fault.Limited with ErrUnsent where X refuses for a while what the X App
+	// asks; fault.Upstream for an answer that cannot be used, of which the reply
+	// still holds the status; or the fault with which reading the call's body
+	// failed. The context governs Do and the reply's body until it is closed;
+	// its deadline ends a write that X has been asked, but its end does not.
 	Do(ctx context.Context, c Call) (Reply, error)
 }

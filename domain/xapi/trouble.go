@@ -38,7 +38,7 @@ type envelope struct {
 // that cannot be read leaves the status to tell. Answers of success are no
 // trouble, whatever errors they list beside their data.
 func TroubleOf(status int, body []byte) Trouble {
-	if status < 400 || status >= 500 {
+	if status/100 != 4 {
 		return NoTrouble
 	}
 	for _, e := range envelopes(body) {
