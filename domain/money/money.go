@@ -56,10 +56,16 @@ type Budget struct {
 // None reports whether there is no budget at all.
 func (b Budget) None() bool { return b.Day == 0 && b.Month == 0 }
 
+// mostBudget is what every store keeps and every reader of JSON reads exactly.
+const mostBudget = 1_000_000_000 * USD
+
 // Check refuses a budget that could never be kept.
 func (b Budget) Check() error {
 	if b.Day < 0 || b.Month < 0 {
 		return fault.New(fault.Invalid, "a budget is not negative; 0 is no budget")
+	}
+	if b.Day > mostBudget || b.Month > mostBudget {
+		return fault.New(fault.Invalid, "a budget is at most %s dollars; leave it out for none", mostBudget)
 	}
 	return nil
 }

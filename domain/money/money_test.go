@@ -41,8 +41,8 @@ func TestWhatIsNoAmountIsRefused(t *testing.T) {
 	}
 }
 
-func TestABudgetIsNotNegative(t *testing.T) {
-	for _, b := range []money.Budget{{Day: -1}, {Month: -1}} {
+func TestABudgetIsSomethingThatCanBeKept(t *testing.T) {
+	for _, b := range []money.Budget{{Day: -1}, {Month: -1}, {Day: 1e9*money.USD + 1}, {Month: math.MaxInt64}} {
 		if b.Check() == nil {
 			t.Errorf("%+v is taken", b)
 		}

@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"math"
 	"net/netip"
 	"testing"
 	"time"
@@ -50,7 +49,7 @@ func app(id string, n int, when func(int) time.Time) client.App {
 		RedirectURIs: []string{numbered("https://r.example/?a=\"1\"&b=", n), "", "z", "a"},
 		Actions:      []string{numbered("tag:'Posts' ", n)}, Scopes: []string{numbered("tweet.read", n), "x,y"},
 		Cookies: true, DPoP: true, Limits: []string{numbered("key 10/s '", n), "app read 900/15m"},
-		Budget:      money.Budget{Day: money.Micros(n) + 1, Month: math.MaxInt64},
+		Budget:      money.Budget{Day: money.Micros(n) + 1, Month: 1_000_000_000 * money.USD},
 		GrantBudget: money.Budget{Day: money.USD, Month: money.Micros(n) + 2},
 		Created:     when(n),
 	}
