@@ -90,11 +90,7 @@ func TestCallersSeeWhatTheirCallsCameTo(t *testing.T) {
 		"one of them by its name": {bound, named, "1", 1},
 		"a key for one grant":     {single, "", "2", 1},
 	} {
-		headers := []string{bearing(v.key)}
-		if v.header != "" {
-			headers = append(headers, v.header)
-		}
-		a := ask(t, "GET", h.public+"/v1/usage?by=&"+days, "", headers...)
+		a := ask(t, "GET", h.public+"/v1/usage?by=&"+days, "", bearing(v.key), v.header)
 		m := a.json(t)
 		if calls := fmt.Sprint(m["total"].(map[string]any)["calls"]); a.StatusCode != http.StatusOK || calls != v.calls {
 			t.Errorf("%s sees %s calls: %d %s", name, calls, a.StatusCode, a.body)
