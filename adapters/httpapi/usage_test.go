@@ -75,22 +75,23 @@ func TestUsageIsTold(t *testing.T) {
 func TestCallersSeeWhatTheirCallsCameTo(t *testing.T) {
 	h, mine, other, _ := called(t)
 	h.operator("PATCH", "/admin/v1/apps/"+string(h.app.ID), `{"budget_month":"5","grant_budget_day":"1"}`)
+	_, free := h.make(`{"kind":"secret"}`)
 	_, bound := h.make(fmt.Sprintf(`{"kind":"secret","grants":[%q,%q]}`, mine, other))
 	_, single := h.make(fmt.Sprintf(`{"kind":"secret","grants":[%q]}`, other))
-	named := "Perch-Grant: " + string(mine)
+	named := string(mine)
 	for name, v := range map[string]struct {
 		key     string
-		header  string
+		grant   string // Perch-Grant
 		calls   string
 		budgets int
 	}{
-		"a key":                   {h.sk, "", "7", 1},
-		"a key that names one":    {h.sk, named, "1", 1},
+		"a key":                   {free, "", "7", 1},
+		"a key that names one":    {free, named, "1", 1},
 		"a key for two grants":    {bound, "", "3", 2},
 		"one of them by its name": {bound, named, "1", 1},
 		"a key for one grant":     {single, "", "2", 1},
 	} {
-		a := ask(t, "GET", h.public+"/v1/usage?by=&"+days, "", bearing(v.key), v.header)
+		a := ask(t, "GET", h.public+"/v1/usage?by=&"+days, "", bearing(v.key), "Perch-Grant: "+v.grant)
 		m := a.json(t)
 		if calls := fmt.Sprint(m["total"].(map[string]any)["calls"]); a.StatusCode != http.StatusOK || calls != v.calls {
 			t.Errorf("%s sees %s calls: %d %s", name, calls, a.StatusCode, a.body)

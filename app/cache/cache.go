@@ -68,7 +68,13 @@ type key struct {
 }
 
 func (k key) weight() int {
-	return len(k.xapp) + len(k.app) + len(k.grant) + len(k.scopes) + len(k.action) + len(k.path) + len(k.query) + len(k.accept)
+	n := 0
+	for _, part := range []string{
+		string(k.xapp), string(k.app), string(k.grant), string(k.scopes), k.action, k.path, k.query, k.accept,
+	} {
+		n += len(part)
+	}
+	return n
 }
 
 func keyOf(who ports.Caller, call ports.Call) (key, bool) {
