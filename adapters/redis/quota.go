@@ -2,7 +2,10 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -167,7 +170,10 @@ func (q *Quota) Note(ctx context.Context, at time.Time, notes []quota.Note) erro
 	return err
 }
 
-// run runs the script once, unless there is nothing to do.
+// run runs the script, unless there is nothing to do. Connections of TLS do not
+// show that the server has left them since, so what ends with its connection is
+// sent again on others, as often as there can be such. At worst it was counted:
+// then the limit gives less.
 func (q *Quota) run(ctx context.Context, s *redis.Script, keys []string, args []any) ([]int64, error) {
 	if ctx.Err() != nil {
 		return nil, unavailable(ctx, ctx.Err())
@@ -176,6 +182,12 @@ func (q *Quota) run(ctx context.Context, s *redis.Script, keys []string, args []
 		return nil, nil
 	}
 	got, err := s.Run(ctx, q.client, keys, args...).Result()
+	for range q.client.Options().PoolSize {
+		if !torn(err) || ctx.Err() != nil {
+			break
+		}
+		got, err = s.Run(ctx, q.client, keys, args...).Result()
+	}
 	if err != nil {
 		return nil, unavailable(ctx, err)
 	}
@@ -185,6 +197,12 @@ func (q *Quota) run(ctx context.Context, s *redis.Script, keys []string, args []
 		out[i], _ = n.(int64)
 	}
 	return out, nil
+}
+
+// torn reports whether a connection ended before the answer.
+func torn(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // key names the bucket; what may hold anything comes last.
