@@ -181,6 +181,7 @@ func (c Config) Settled() Config {
 	if c.Quota == "" {
 		c.Quota = c.Store
 	}
+	c.QuotaMode, c.QuotaDown = or(c.QuotaMode, Exact), or(c.QuotaDown, Closed)
 	if c.Leases == "" && c.SingleWriter && c.UsesKV() {
 		c.Leases = DefaultLeases
 	}
