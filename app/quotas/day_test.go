@@ -13,6 +13,8 @@ import (
 const (
 	lists = "getUsersOwnedLists" // X allows 15 in 15 minutes, for each user and for the X App itself
 	posts = "createPosts"        // X allows 100 in 15 minutes for each user, 10,000 a day for the X App
+
+	trends = "getTrendsPersonalizedTrends" // X allows 10 in 15 minutes and 100 a day for each user
 )
 
 // A dayBook says what the client applications got in a day.
@@ -90,11 +92,21 @@ func live(t *testing.T, w *world, b *dayBook, step time.Duration, want func(i in
 func TestADayUnderTwiceTheLoadNeverMeetsX429(t *testing.T) {
 	w := newWorld(t, 50, 2, nil)
 	dice := rand.New(rand.NewPCG(1, 2))
-	b := newDayBook(lists, posts, lists+" by the X App")
+	b := newDayBook(lists, posts, trends, lists+" by the X App")
 	live(t, w, b, time.Minute, func(i int) []wish {
 		var all []wish
-		for u := range 50 { // 30 in 15 minutes of each user
-			all = append(all, wish{app: dice.IntN(3), user: u, action: lists}, wish{app: dice.IntN(3), user: u, action: lists})
+		for u := range 50 {
+			if u%5 == i/15%5 { // 30 in 15 minutes, of every fifth user in turn
+				all = append(all, wish{app: dice.IntN(3), user: u, action: lists}, wish{app: dice.IntN(3), user: u, action: lists})
+			}
+			if u%5 == i%5 { // 288 a day of each user
+				all = append(all, wish{app: dice.IntN(3), user: u, action: trends})
+			}
+			if i%60 == 30 { // and 20 at once each hour
+				for range 20 {
+					all = append(all, wish{app: dice.IntN(3), user: u, action: trends})
+				}
+			}
 		}
 		for range 14 { // 20,000 a day of the X App
 			all = append(all, wish{app: dice.IntN(3), user: dice.IntN(50), action: posts, body: text(dice)})
