@@ -91,6 +91,29 @@ func TestApps(t *testing.T) {
 	}
 }
 
+func TestAnApplicationHasLimitsOfItsOwn(t *testing.T) {
+	h := build(t, plan{})
+	path := "/admin/v1/apps/" + string(h.app.ID)
+	for _, step := range []struct {
+		body   string
+		status int
+		says   string
+	}{
+		{`{"limits":["key:10/s","app/write:100/15m"]}`, 200, `"limits":["key:10/s","app/write:100/15m"]`},
+		{`{"limits":["often"]}`, 400, "app:6000/m"},
+		{`{"limits":"key:10/s"}`, 400, "list in brackets"},
+		{`{"name":"Three"}`, 200, `"limits":["key:10/s","app/write:100/15m"]`},
+		{`{"limits":[]}`, 200, `"limits":[]`},
+	} {
+		if a := h.operator("PATCH", path, step.body); a.StatusCode != step.status || !strings.Contains(a.body, step.says) {
+			t.Errorf("%s: %d %s", step.body, a.StatusCode, a.body)
+		}
+	}
+	if a := h.operator("POST", "/admin/v1/apps", `{"name":"Four","limits":["app:5/m"]}`); !strings.Contains(a.body, `"limits":["app:5/m"]`) {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+}
+
 func TestAnApplicationsBudgetsAreInDollars(t *testing.T) {
 	h := build(t, plan{})
 	a := h.operator("POST", "/admin/v1/apps", `{"name":"Two","budget_day":"5","grant_budget_month":"0.5"}`)

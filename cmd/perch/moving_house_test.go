@@ -134,7 +134,7 @@ func (s stop) settle(t *testing.T, n int) {
 		must[client.App](t)(r.Apps().Create(ctx, client.App{
 			ID: id, Name: "Page " + string(id), XApp: x, Status: client.Active, Origins: []client.Origin{"https://a.example"},
 			Actions: []string{"read"}, Scopes: nil, RedirectURIs: []string{}, Created: day,
-			Limits: []string{"key 10/s"}, Budget: money.Budget{Day: 5, Month: 100}, GrantBudget: money.Budget{Day: 1, Month: 7},
+			Limits: []string{"key:10/s"}, Budget: money.Budget{Day: 5, Month: 100}, GrantBudget: money.Budget{Day: 1, Month: 7},
 		}))
 		digests := must[[]string](t)(ring.Digests(ctx, secret.New("sk_"+string(id)), "apikey"))
 		must[apikey.Key](t)(r.Keys().Create(ctx, apikey.Key{
