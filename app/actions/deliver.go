@@ -65,7 +65,8 @@ func (s *Service) resolve(ctx context.Context, r Request) error {
 	if err == nil {
 		look := func(ctx context.Context, call ports.Call) (ports.Reply, error) {
 			ours := Request{
-				ID: r.ID, Actor: r.Actor, App: r.App, Grant: r.Grant, AppOnly: r.AppOnly, Batch: true, Fresh: "no-store", Call: call,
+				ID: r.ID, Actor: r.Actor, App: r.App, Grant: r.Grant, AppOnly: r.AppOnly, Batch: true,
+				Fresh: "no-store", Call: call,
 			}
 			ours.App.Actions = []string{call.Action.ID}
 			return s.Do(ctx, ours)
