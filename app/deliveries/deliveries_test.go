@@ -146,9 +146,12 @@ func TestRefusalsThatPassAreWaitedFor(t *testing.T) {
 		answer func(string) (int, error)
 		wait   time.Duration // at least
 	}{
-		"X is not reached":      {down, time.Second},
-		"X has enough":          {func(string) (int, error) { return 429, nil }, time.Second},
-		"X is broken":           {func(string) (int, error) { return 503, nil }, time.Second},
+		"X is not reached": {down, time.Second},
+		"X has enough":     {func(string) (int, error) { return 429, nil }, time.Second},
+		"X is broken":      {func(string) (int, error) { return 503, nil }, time.Second},
+		"X knows no token": {func(string) (int, error) {
+			return 401, fault.New(fault.Upstream, "X refuses even a fresh access token").Named("x-unauthorized")
+		}, time.Second},
 		"our own limit":         {refusal(fault.Limited, "limit-reached", 3*time.Minute), 3 * time.Minute},
 		"no money until Sunday": {refusal(fault.Limited, "budget-spent", 48*time.Hour), 15 * time.Minute},
 		"a breaker is open":     {refusal(fault.Unavailable, "x-breaker-open", time.Minute), time.Minute},
@@ -162,6 +165,9 @@ func TestRefusalsThatPassAreWaitedFor(t *testing.T) {
 			got := h.want(d.ID, delivery.Queued)
 			if wait := got.Next.Sub(noon); wait < c.wait || wait > c.wait+5*time.Minute {
 				t.Errorf("it is tried again after %v, want %v", wait, c.wait)
+			}
+			if inDoubt := name == "X is broken"; got.Doubt.IsZero() == inDoubt {
+				t.Errorf("in doubt since %v", got.Doubt)
 			}
 			h.box.does(nil)
 			h.work()

@@ -11,7 +11,9 @@ import (
 
 	"perch/domain/delivery"
 	"perch/domain/fault"
+	"perch/domain/idempotency"
 	"perch/domain/secret"
+	"perch/domain/xapi"
 	"perch/ports"
 )
 
@@ -23,10 +25,13 @@ const (
 	keyDone       = "idempotency-answer-not-kept"
 )
 
-// refused is what becomes of a delivery when there is no answer of X's.
-func refused(d delivery.Delivery, err error, now time.Time) delivery.Delivery {
+// refused is what becomes of a delivery when there is no answer of X's, but perhaps
+// its status.
+func refused(d delivery.Delivery, status int, err error, now time.Time) delivery.Delivery {
 	o, wait := outcomeOf(err), waitOf(err)
+	o.Status = status
 	doubtful := !d.Doubt.IsZero()
+	untried := errors.Is(err, ports.ErrUnsent) || idempotency.OutcomeOf(status, false) == idempotency.Untried
 	switch {
 	case o.Problem == keyInProgress:
 		return d.Postpone(o, wait, doubtful, spread(), now)
@@ -35,7 +40,7 @@ func refused(d delivery.Delivery, err error, now time.Time) delivery.Delivery {
 	case o.Problem == keyUnknown && wait == 0:
 		return d.GiveUp(now)
 	case !final(err):
-		return d.Postpone(o, wait, doubtful || !errors.Is(err, ports.ErrUnsent), spread(), now)
+		return d.Postpone(o, wait, doubtful || !untried, spread(), now)
 	case doubtful:
 		return d.GiveUp(now) // it is forbidden now; it may have been done before
 	}
@@ -82,13 +87,17 @@ func (s *Service) answered(
 			o.Reply = box
 		}
 	}
-	switch {
+	seconds, _ := strconv.Atoi(first(r.Header, "Retry-After"))
+	wait := time.Duration(seconds) * time.Second
+	switch trouble := xapi.TroubleOf(r.Status, body).Fault(body); {
 	case r.Status < 400:
 		return d.End(delivery.Done, o, now)
+	case trouble != nil:
+		o.Problem, o.Detail = trouble.Slug, trouble.Say
+		return d.Postpone(o, wait, false, spread(), now)
 	case slices.Contains([]int{402, 408, 425, 429}, r.Status), r.Status >= 500:
 		o.Problem, o.Detail = "x-refused", "X answered with status "+strconv.Itoa(r.Status)+"; it is tried again"
-		wait, _ := strconv.Atoi(first(r.Header, "Retry-After"))
-		return d.Postpone(o, time.Duration(wait)*time.Second, r.Status >= 500, spread(), now)
+		return d.Postpone(o, wait, r.Status >= 500, spread(), now)
 	}
 	o.Problem, o.Detail = "x-refused", "X answered with status "+strconv.Itoa(r.Status)+", which is final"
 	return d.End(delivery.Failed, o, now)

@@ -104,7 +104,7 @@ func (s *Service) perform(ctx context.Context, d delivery.Delivery) {
 	reply, err := s.Actions.Deliver(asking, d, c)
 	now = s.Now()
 	if err != nil {
-		s.keep(ctx, c.Request, d, refused(d, err, now))
+		s.keep(ctx, c.Request, d, refused(d, reply.Status, err, now))
 		return
 	}
 	s.keep(ctx, c.Request, d, s.answered(ctx, d, reply, now))
