@@ -48,7 +48,8 @@ func (g *Gateway) reply(ctx context.Context, a xapi.Action, res *http.Response, 
 		Windows:     windows(res.Header, time.Now()),
 		Transaction: clip(transaction, 100),
 	}
-	if res.StatusCode < http.StatusOK || !a.Binary && kindOf(res.Header) == page {
+	if res.StatusCode < http.StatusOK ||
+		!a.Binary && kindOf(res.Header) == page && r.Status != http.StatusTooManyRequests { // which a page says too
 		_ = body.Close()
 		r.Body = http.NoBody
 		return r, fault.New(fault.Upstream,

@@ -72,6 +72,8 @@ func misfortunes() []misfortune {
 			end{429, "x-rate-limit", "900", 1}, 0, false, "x.rate_limit"},
 		{"429 without", xsim.Mischief{Kind: "rate_limit_bare"}, end{429, "x-rate-limit", "60", 1},
 			end{429, "x-rate-limit", "60", 1}, 0, false, "x.rate_limit"},
+		{"429 in a page", page(429), end{429, "x-rate-limit", "60", 1}, end{429, "x-rate-limit", "60", 1},
+			0, false, "x.rate_limit"},
 		{"a usage cap", xsim.Mischief{Kind: "usage_cap"}, end{429, "x-usage-cap", "3600", 1},
 			end{429, "x-usage-cap", "3600", 1}, 0, false, "x.usage_cap"},
 		// The read has told already that nothing is left.
