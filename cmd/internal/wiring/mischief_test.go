@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	patience = 400 * time.Millisecond // with X, in these houses
-	rested   = 300 * time.Millisecond // an X that failed
+	patience = time.Second // with X, in these houses
+	rested   = time.Second // an X that failed
 )
 
 // An end is what the client sees of a call, and how often X got it.
@@ -53,7 +53,7 @@ func misfortunes() []misfortune {
 		{"a reset after it is done", xsim.Mischief{Kind: "lost"}, thrice(silent), silent, 1, true, ""},
 		{"half an answer", xsim.Mischief{Kind: "torn"}, thrice(broken), broken, 1, true, ""},
 		{"a timeout", xsim.Mischief{Kind: "slow", Delay: 3 * patience}, silent, silent, 0, true, ""},
-		{"a slow body", xsim.Mischief{Kind: "slow_body", Delay: 8 * time.Second}, broken, broken, 1, true, ""},
+		{"a slow body", xsim.Mischief{Kind: "slow_body", Delay: 16 * patience}, broken, broken, 1, true, ""},
 		{"a body in drops", xsim.Mischief{Kind: "slow_body", Delay: 3 * patience}, broken, broken, 1, true, ""},
 		{"a length that is too long", xsim.Mischief{Kind: "wrong_length"}, thrice(broken), broken, 1, true, ""},
 		{"one that is too short", xsim.Mischief{Kind: "wrong_length", Bytes: -9}, thrice(broken), broken, 1, true, ""},
