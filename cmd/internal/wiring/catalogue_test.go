@@ -2,6 +2,7 @@ package wiring_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
@@ -37,7 +38,7 @@ const accepted = "application/json, */*;q=0.5"
 // strangers are headers that clients and proxies send and X must never see.
 func strangers() []string {
 	return []string{
-		"Cookie: session=1", "Idempotency-Key: k1", "X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1",
+		"Cookie: session=1", "Idempotency-Key: " + rand.Text(), "X-Forwarded-For: 192.0.2.1", "Forwarded: for=192.0.2.1",
 		"Proxy-Authorization: Basic eDp5", "X-Real-Ip: 192.0.2.1", "Via: 1.1 somebody", "Referer: https://a.example/",
 		"Accept-Language: de", "Accept-Encoding: gzip", "Traceparent: 00-1-2-01", "X-Csrf-Token: c", "Range: bytes=0-1",
 		"If-None-Match: *", "X-Http-Method-Override: DELETE", "X-Client-Uuid: u", "Te: trailers", "X-Api-Key: k",
