@@ -35,7 +35,8 @@ func verb(t *testing.T, cfg config.Config) (*keyring.Ring, *keyset.Service) {
 		t.Fatal(err)
 	}
 	return ring, keyset.New(keyset.Parts{
-		Grants: stores.Vault, XApps: stores.Registry.XApps(), SigningKeys: stores.SigningKeys, Journal: journal, Keyring: ring,
+		Grants: stores.Vault, XApps: stores.Registry.XApps(), SigningKeys: stores.SigningKeys,
+		Deliveries: stores.Deliveries, Journal: journal, Keyring: ring,
 	})
 }
 
