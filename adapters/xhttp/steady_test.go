@@ -228,3 +228,13 @@ func TestPing(t *testing.T) {
 		t.Errorf("nobody there: %v", err)
 	}
 }
+
+func TestANameThatNobodyKnowsIsUnsent(t *testing.T) {
+	g := at(t, "https://x.invalid") // RFC 2606 section 2: it never is one
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	_, err := g.Do(ctx, posting(t))
+	if !errors.Is(err, ports.ErrUnsent) || !errors.Is(err, fault.Unavailable) {
+		t.Errorf("got %v", err)
+	}
+}
