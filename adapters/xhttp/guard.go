@@ -35,7 +35,7 @@ func newGuard(cfg Config) *guard {
 			newStops(xapi.OutOfCredits, "x.out_of_credits", true, o),
 		},
 		failing: newCircuits("x.breaker", "X fails for many calls of this group at once", cfg.Rest, o),
-		unheard: newCircuits("x.auth_outage", "X refuses the access tokens of many users at once", cfg.Rest, o),
+		unheard: newCircuits("x.auth_outage", "X refuses the access tokens of many users at once", cfg.Rest, o).untilOneWorks(),
 		rooms:   map[string]*room{uploading: newRoom(cfg.Uploads, cfg.WaitTimeout)},
 	}
 	for _, group := range []string{messaging, reading, writing} {

@@ -175,12 +175,21 @@ func TestManyRefusedTokensAreAnOutageAndOneIsNot(t *testing.T) {
 			}
 		}
 		b.heard(t)
-		for user := 1; user < 4; user++ {
+		for user := 100; user < 150; user++ { // whose tokens have ended, while X hears others
+			if _, err := g.pass(t, as(user), 401, ""); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := g.pass(t, as(7), 200, "{}"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.heard(t)
+		for user := 1; user < 10; user++ {
 			if _, err := g.pass(t, as(user), 401, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
-		reply, err := g.pass(t, as(4), 401, "") // the fifth: X has been asked
+		reply, err := g.pass(t, as(10), 401, "") // the tenth in a row: X has been asked
 		if fault.SlugOf(err) != "x-auth-outage" || errors.Is(err, ports.ErrUnsent) || reply.Status != 401 {
 			t.Errorf("got %d %v", reply.Status, err)
 		}
