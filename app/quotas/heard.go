@@ -1,14 +1,13 @@
 package quotas
 
 import (
-	"encoding/json"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"perch/domain/fault"
 	"perch/domain/quota"
+	"perch/domain/xapi"
 	"perch/ports"
 )
 
@@ -102,12 +101,8 @@ func (s *Service) ahead(w window, g quota.Grip, n quota.Note) quota.Note {
 // refused reports whether X refused the call for its rate. A usage cap is not a
 // matter of windows, nor are too many streams.
 func (a answer) refused() bool {
-	if a.reply.Status != 429 || a.call.Action.Stream || fault.SlugOf(a.err) == "x-usage-cap" {
-		return false
-	}
-	var p struct{ Type string }
-	_ = json.Unmarshal(a.reply.Whole, &p) // what is no problem is none of these
-	return !strings.HasSuffix(p.Type, "/usage-capped") && !strings.HasSuffix(p.Type, "/streaming-connection")
+	return xapi.TroubleOf(a.reply.Status, a.reply.Whole) == xapi.RateLimited && !a.call.Action.Stream &&
+		fault.SlugOf(a.err) != "x-usage-cap"
 }
 
 // close closes the window that X most likely meant, where it did not say: until
