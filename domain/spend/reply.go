@@ -2,6 +2,7 @@ package spend
 
 import (
 	"encoding/json"
+	"strings"
 
 	"perch/domain/money"
 	"perch/domain/xapi"
@@ -11,7 +12,7 @@ import (
 type Findings struct {
 	Data     bool         // there is some: X bills nothing without
 	IDs      []string     // of the resources, each once
-	Nameless int          // resources without an ID
+	Nameless int          // resources without an ID that can be kept
 	Includes money.Micros // what the included resources would cost, each once
 }
 
@@ -55,7 +56,7 @@ func resources(raw json.RawMessage) (ids []string, nameless int) {
 	for _, r := range list {
 		id := name(r.ID)
 		switch {
-		case id == "":
+		case id == "", len(id) > longestID, strings.ContainsRune(id, 0):
 			nameless++
 		case !seen[id]:
 			seen[id] = true
@@ -64,6 +65,9 @@ func resources(raw json.RawMessage) (ids []string, nameless int) {
 	}
 	return ids, nameless
 }
+
+// longestID is how long an ID is at most that is taken for one.
+const longestID = 200
 
 // name is an ID as text, which X writes as text; a number is read as it stands.
 func name(raw json.RawMessage) string {

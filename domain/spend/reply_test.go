@@ -1,6 +1,7 @@
 package spend_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -11,14 +12,15 @@ import (
 
 func TestResourcesOfAReplyAreCounted(t *testing.T) {
 	for body, want := range map[string]spend.Findings{
-		`{"data":{"id":"1","text":"a"}}`:                       {Data: true, IDs: []string{"1"}},
-		`{"data":[{"id":"1"},{"id":"2"},{"id":"1"}]}`:          {Data: true, IDs: []string{"1", "2"}},
-		`{"data":[{"id":1},{"name":"a"},{"name":"b"}]}`:        {Data: true, IDs: []string{"1"}, Nameless: 2},
-		`{"data":[],"meta":{"result_count":0}}`:                {Data: true},
-		`{"meta":{"result_count":0}}`:                          {},
-		`{"data":null,"errors":[{"title":"Not Found Error"}]}`: {},
-		`{"errors":[{"title":"Not Found Error"}]}`:             {},
-		`{"data":[{"id":"1"}],"errors":[{"title":"x"}]}`:       {Data: true, IDs: []string{"1"}},
+		`{"data":{"id":"1","text":"a"}}`:                                        {Data: true, IDs: []string{"1"}},
+		`{"data":[{"id":"1"},{"id":"2"},{"id":"1"}]}`:                           {Data: true, IDs: []string{"1", "2"}},
+		`{"data":[{"id":1},{"name":"a"},{"name":"b"}]}`:                         {Data: true, IDs: []string{"1"}, Nameless: 2},
+		`{"data":[],"meta":{"result_count":0}}`:                                 {Data: true},
+		`{"meta":{"result_count":0}}`:                                           {},
+		`{"data":null,"errors":[{"title":"Not Found Error"}]}`:                  {},
+		`{"errors":[{"title":"Not Found Error"}]}`:                              {},
+		`{"data":[{"id":"1"}],"errors":[{"title":"x"}]}`:                        {Data: true, IDs: []string{"1"}},
+		`{"data":[{"id":"a\u0000"},{"id":"` + strings.Repeat("1", 201) + `"}]}`: {Data: true, Nameless: 2},
 		`{"data":"odd"}`: {Data: true, Nameless: 1},
 		`{}`:             {},
 		`{"data":[{"id":"1"}],"includes":{"users":[{"id":"7"},{"id":"7"},{"id":"8"}],"tweets":[{"id":"1"}],"media":[{"media_key":"3_1"}]}}`: {

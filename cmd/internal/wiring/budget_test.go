@@ -1,0 +1,46 @@
+package wiring_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"perch/adapters/xhttp/xsim"
+)
+
+// TestReplicasKeepABudgetTogether: a budget that an operator sets is kept by each
+// replica, and what they say was spent is what X billed.
+func TestReplicasKeepABudgetTogether(t *testing.T) { lasting(t, replicasKeepABudgetTogether) }
+
+func replicasKeepABudgetTogether(t *testing.T, e environment) {
+	x := xsim.New(xsim.Options{})
+	at, _ := serveX(t, x)
+	cfg := settings(t, e, at)
+	one := open(t, cfg)
+	cfg.PublicURL = one.public
+	h := pair{one, open(t, cfg)}
+	app := one.register(t, pageA, "")
+	grant := one.adopt(t, app, ada, issue(t, x, "sim-client", ada), time.Now().Add(time.Hour))
+	one.operator(t, http.StatusOK, "PATCH", "/admin/v1/apps/"+app.id, object{"budget_day": "0.04", "grant_budget_month": "1"})
+
+	first := h[0].act(t, app.sk, grant, "POST", "/2/tweets", `{"text":"one"}`)
+	second := h[1].act(t, app.sk, grant, "POST", "/2/tweets", `{"text":"two"}`)
+	want(t, http.StatusCreated, first, second)
+	if a, b := first.header.Get("Perch-Cost"), second.header.Get("Perch-Cost"); a != "0.015" || b != "0.015" {
+		t.Errorf("the posts cost %q and %q", a, b)
+	}
+	for i, replica := range h {
+		a := replica.act(t, app.sk, grant, "POST", "/2/tweets", `{"text":"three"}`)
+		if a.status != http.StatusTooManyRequests || a.problem() != "budget-spent" || a.text("spent") != "0.03" ||
+			a.text("period") != "day" || a.header.Get("Retry-After") == "" || a.header.Get("Perch-Cost") != "" {
+			t.Errorf("a post too many on replica %d: %d %v %s", i, a.status, a.header, a.body)
+		}
+	}
+	a := h[1].act(t, app.sk, grant, "GET", "/2/users/"+ada, "") // a post does not fit any more, this does
+	want(t, http.StatusOK, a)
+	total, _ := x.Billed()
+	usage := h[1].operator(t, http.StatusOK, "GET", "/admin/v1/usage?by=app", nil)
+	if a.header.Get("Perch-Cost") != "0.01" || total.Micros != 40_000 || usage.text("budgets.0.spent") != "0.04" {
+		t.Errorf("it cost %q; X billed %d; %s", a.header.Get("Perch-Cost"), total.Micros, usage.body)
+	}
+}
