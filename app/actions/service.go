@@ -169,7 +169,8 @@ func (s *Service) again(ctx context.Context, j job, refused ports.Reply) (ports.
 		return known, err
 	}
 	if j.body == nil {
-		return known, fault.New(fault.Unavailable, "X wanted a newer access token, which is there now; send the request again").
+		return known, fault.New(fault.Unavailable,
+			"X wanted a newer access token, which is there now; send the request again").
 			Named("send-again").After(time.Second)
 	}
 	j.call.Body, j.call.Token = j.body(), token
