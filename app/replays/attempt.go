@@ -15,8 +15,7 @@ import (
 )
 
 const (
-	// answerLimit is how long X may take to answer, and uploadLimit, if it is sent
-	// a file.
+	// answerLimit is how long a call may take, and uploadLimit, if X is sent a file.
 	answerLimit = 3 * time.Minute
 	uploadLimit = 12 * time.Minute
 
@@ -36,18 +35,28 @@ type attempt struct {
 	action xapi.Action
 	body   []byte
 
-	ctx    context.Context // of the call
+	limit  time.Duration
+	ctx    context.Context // of the call, with an end
 	cancel context.CancelCauseFunc
 	hold   func() bool // from now on the caller's leaving ends nothing; false: he has left
-	timer  *time.Timer // ends the call once X has been asked for too long
+	done   func()      // ends what belongs to the call
 }
 
 func (s *Service) attempt(
 	ctx context.Context, key idempotency.Key, r idempotency.Record, act xapi.Action, body []byte,
 ) *attempt {
-	a := &attempt{s: s, key: key, record: r, action: act, body: body}
-	a.ctx, a.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	a := &attempt{s: s, key: key, record: r, action: act, body: body, limit: answerLimit}
+	if act.Body == xapi.Upload {
+		a.limit = uploadLimit
+	}
+	until := time.Now().Add(a.limit)
+	if end, ok := ctx.Deadline(); ok && end.Before(until) {
+		until = end
+	}
+	bounded, end := context.WithDeadline(context.WithoutCancel(ctx), until)
+	a.ctx, a.cancel = context.WithCancelCause(bounded)
 	a.hold = context.AfterFunc(ctx, func() { a.cancel(context.Cause(ctx)) })
+	a.done = func() { a.hold(); a.cancel(nil); end() }
 	return a
 }
 
@@ -57,15 +66,11 @@ func (a *attempt) sent(ctx context.Context) error {
 	if !a.hold() {
 		return fault.New(fault.Unavailable, "the request ended before X was asked").Because(context.Cause(ctx))
 	}
-	limit := answerLimit
-	if a.action.Body == xapi.Upload {
-		limit = uploadLimit
-	}
 	request, err := a.s.sealRequest(ctx, a.record.Scope, a.body)
 	if err != nil {
 		return err
 	}
-	next := a.record.Send(request, a.s.Now(), limit)
+	next := a.record.Send(request, a.s.Now(), a.limit)
 	err = a.s.Replies.Swap(ctx, a.record, next)
 	if errors.Is(err, fault.Conflict) || errors.Is(err, fault.NotFound) {
 		return a.s.linked(inProgress(), a.key) // it took so long that another request has the key
@@ -78,7 +83,6 @@ func (a *attempt) sent(ctx context.Context) error {
 		return fault.New(fault.Unavailable, "writing down that X is asked took too long, so X was not asked; try again").
 			After(time.Second)
 	}
-	a.timer = time.AfterFunc(limit, func() { a.cancel(context.DeadlineExceeded) })
 	return nil
 }
 
@@ -152,14 +156,6 @@ func (a *attempt) release(ctx context.Context) {
 		}
 		return err
 	})
-}
-
-func (a *attempt) done() {
-	a.hold()
-	if a.timer != nil {
-		a.timer.Stop()
-	}
-	a.cancel(nil)
 }
 
 // persist writes now, or goes on trying for as long as nobody else may touch the

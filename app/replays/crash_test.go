@@ -190,21 +190,32 @@ func TestNothingOfACallIsInTheClear(t *testing.T) {
 }
 
 func TestACallThatTakesTooLongIsEnded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t)
-		_, err := h.Once(t.Context(), h.who, key, h.call("createPosts", hello), []byte(hello), func(
-			ctx context.Context, sent func(context.Context) error,
-		) (ports.Reply, error) {
-			if err := sent(ctx); err != nil {
-				return ports.Reply{}, err
-			}
-			<-ctx.Done()
-			return ports.Reply{}, fault.New(fault.Unavailable, "X did not answer").Because(context.Cause(ctx))
+	for name, v := range map[string]struct {
+		patience, want time.Duration
+	}{
+		"as whoever asked wants": {10 * time.Second, 10 * time.Second},
+		"after three minutes":    {time.Hour, 3 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, began := newHouse(t), time.Now()
+				ctx, cancel := context.WithTimeout(t.Context(), v.patience)
+				defer cancel()
+				_, err := h.Once(ctx, h.who, key, h.call("createPosts", hello), []byte(hello), func(
+					ctx context.Context, sent func(context.Context) error,
+				) (ports.Reply, error) {
+					if err := sent(ctx); err != nil {
+						return ports.Reply{}, err
+					}
+					<-ctx.Done()
+					return ports.Reply{}, fault.New(fault.Unavailable, "X did not answer").Because(context.Cause(ctx))
+				})
+				if took := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || took != v.want {
+					t.Errorf("after %v: %v", took, err)
+				}
+				h.is(idempotency.Unknown)
+				h.Close()
+			})
 		})
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Error(err)
-		}
-		h.is(idempotency.Unknown)
-		h.Close()
-	})
+	}
 }
