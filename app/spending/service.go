@@ -132,7 +132,9 @@ func (s *Service) reserve(ctx context.Context, t *tab, who ports.Caller) error {
 	ok, err := s.Budgets.Reserve(ctx, r)
 	switch {
 	case err != nil:
-		s.late.add(entry{tab: withReservation(*t)}) // it may be made all the same
+		if !s.late.full() { // beyond that, what was set aside all the same holds until it expires
+			s.late.add(entry{tab: withReservation(*t)})
+		}
 		return err
 	case !ok:
 		return s.refusal(ctx, r)
