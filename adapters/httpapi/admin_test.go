@@ -70,7 +70,7 @@ func TestApps(t *testing.T) {
 		`{"name":"x","cookies":true,"dpop":true}`:                     "exclude each other",
 		`{"name":"x","budget_day":"-5"}`:                              "US dollars",
 		`{"name":"x","grant_budget_month":"a lot"}`:                   `"field":"grant_budget_month"`,
-		`{"name":"x","budget_day":5}`:                                 "text in quotes",
+		`{"name":"x","budget_day":5}`:                                 `the field \"budget_day\" must be text in quotes`,
 		`{"name":"x","actions":["whatever"]}`:                         "whatever",
 		`[]`:                                                          "JSON", ``: "JSON", `{`: "JSON",
 	} {

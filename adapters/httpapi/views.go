@@ -205,8 +205,9 @@ func (r *request) decode(v any) error {
 
 func badJSON(err error) error {
 	if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok && wrong.Field != "" {
+		name := wrong.Field[strings.LastIndexByte(wrong.Field, '.')+1:] // in front may stand the name of a type
 		return fault.New(fault.Invalid, "the field %q must be %s, not a %s",
-			wrong.Field, writing[wrong.Type.Kind()], wrong.Value).With("field", wrong.Field)
+			name, writing[wrong.Type.Kind()], wrong.Value).With("field", name)
 	}
 	if _, ok := errors.AsType[*time.ParseError](err); ok || strings.HasPrefix(err.Error(), "Time.UnmarshalJSON") {
 		return fault.New(fault.Invalid, "expires_at is not a time; write it as 2026-01-02T03:04:05Z").

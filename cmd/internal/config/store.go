@@ -80,7 +80,8 @@ func (c Config) CheckStores() (m Mistakes) {
 }
 
 // stores are the URLs that the settings may be.
-const stores = "memory:, sqlite:PATH, postgres://USER@HOST/DATABASE and d1:ACCOUNT/DATABASE"
+const stores = "memory:, sqlite:PATH, postgres://USER@HOST/DATABASE, d1:ACCOUNT/DATABASE, and for PERCH_QUOTA and " +
+	"PERCH_LEASES also rediss://USER@HOST:6379/0"
 
 // checkStore does not show the URL, because it may hold a password.
 func checkStore(variable, store string) Mistakes {
