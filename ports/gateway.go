@@ -87,6 +87,7 @@ type Call struct {
 	Body   io.Reader // nil for none
 	XApp   xapp.ID
 	Token  secret.Text // empty for a public action
+	Fresh  bool        // X gave the token just now, because it refused another for this call
 }
 
 // A Reply is what X answered.

@@ -36,7 +36,6 @@ type circuits struct {
 	what     string // is happening when one is open
 	rest     time.Duration
 	observer ports.Observer
-	trips    func(gobreaker.Counts) bool
 
 	mu sync.Mutex
 	of map[spot]*circuit
@@ -48,22 +47,12 @@ type circuit struct {
 }
 
 func newCircuits(verb, what string, rest time.Duration, o ports.Observer) *circuits {
-	return &circuits{verb: verb, what: what, rest: rest, observer: o, trips: oftenEnough, of: map[spot]*circuit{}}
+	return &circuits{verb: verb, what: what, rest: rest, observer: o, of: map[spot]*circuit{}}
 }
 
-// oftenEnough is the rule where single failures mean little.
+// oftenEnough is the rule: single failures mean little.
 func oftenEnough(n gobreaker.Counts) bool {
 	return n.TotalFailures >= failuresToOpen && n.TotalFailures >= n.TotalSuccesses
-}
-
-// withoutEnd is the rule where failures are common and soon mended, as tokens are that
-// X has ended: only where nothing succeeds in between do they mean X.
-func withoutEnd(n gobreaker.Counts) bool { return n.ConsecutiveFailures >= 2*failuresToOpen }
-
-// untilOneWorks returns the breakers with that rule.
-func (c *circuits) untilOneWorks() *circuits {
-	c.trips = withoutEnd
-	return c
 }
 
 func (c *circuits) at(s spot) *circuit {
@@ -76,7 +65,7 @@ func (c *circuits) at(s spot) *circuit {
 			Interval:     failuresWithin,
 			BucketPeriod: failuresWithin / 6,
 			Timeout:      c.rest,
-			ReadyToTrip:  c.trips,
+			ReadyToTrip:  oftenEnough,
 			IsExcluded:   func(err error) bool { return errors.Is(err, errUntried) },
 			OnStateChange: func(_ string, from, to gobreaker.State) {
 				now := time.Now()

@@ -20,9 +20,8 @@ import (
 // be answered, and learns from what became of it.
 type guard struct {
 	stops   []*stops
-	failing *circuits     // by X App and group
-	unheard *circuits     // by X App: it refuses everybody's tokens
-	refused refusedTokens // of late
+	failing *circuits // by X App and group
+	storms  *storms   // by X App: it refuses everybody's tokens
 	rooms   map[string]*room
 }
 
@@ -35,7 +34,7 @@ func newGuard(cfg Config) *guard {
 			newStops(xapi.OutOfCredits, "x.out_of_credits", true, o),
 		},
 		failing: newCircuits("x.breaker", "X fails for many calls of this group at once", cfg.Rest, o),
-		unheard: newCircuits("x.auth_outage", "X refuses the access tokens of many users at once", cfg.Rest, o).untilOneWorks(),
+		storms:  newStorms(cfg.Rest, o),
 		rooms:   map[string]*room{uploading: newRoom(cfg.Uploads, cfg.WaitTimeout)},
 	}
 	for _, group := range []string{messaging, reading, writing} {
@@ -123,40 +122,22 @@ func (g *guard) open(_ context.Context, c ports.Call, p *pass) error {
 	return nil
 }
 
-// heard asks the breaker of the X App's users.
+// heard asks whether X takes the tokens of the X App's users.
 func (g *guard) heard(_ context.Context, c ports.Call, p *pass) error {
 	if c.Token.Empty() {
 		return nil
 	}
-	one := g.unheard.at(spot{x: c.XApp})
-	probe := one.State() == gobreaker.StateHalfOpen
-	done, err := one.Allow()
-	if err != nil {
-		return g.outage(one).Because(errors.Join(ports.ErrUnsent, err))
+	settle, err := g.storms.enter(c)
+	if err == nil {
+		p.settle = append(p.settle, settle)
 	}
-	p.settle = append(p.settle, func(o outcome) {
-		switch {
-		case o.reply.Status == http.StatusUnauthorized && (g.refused.first(c.Token) || probe):
-			done(ports.ErrRejected)
-		case o.reply.Status == http.StatusUnauthorized || o.failure != nil:
-			done(errUntried)
-		default:
-			done(nil)
-		}
-	})
-	return nil
+	return err
 }
 
 func (g *guard) broken(one *circuit, why error) error {
 	return fault.New(fault.Unavailable, "X fails too often at the moment, so Perch leaves it alone for a while; nothing "+
 		"was sent, so it is safe to try again after the time in Retry-After").
 		Named("x-breaker-open").After(g.failing.wait(one)).Because(errors.Join(ports.ErrUnsent, why))
-}
-
-func (g *guard) outage(one *circuit) *fault.Error {
-	return fault.New(fault.Unavailable, "X refuses the access tokens of many users at once, so the fault is X's, and "+
-		"Perch leaves it alone for a while. Nothing is lost, and nobody has to connect again; try again later").
-		Named("x-auth-outage").After(g.unheard.wait(one))
 }
 
 func (p *pass) end(o outcome) {
@@ -182,11 +163,10 @@ func (g *guard) settle(ctx context.Context, c ports.Call, p *pass, reply ports.R
 		reply.Header["Retry-After"] = []string{strconv.FormatInt(int64((o.wait+time.Second-1)/time.Second), 10)}
 	}
 	p.end(o)
-	if err == nil && reply.Status == http.StatusUnauthorized && !c.Token.Empty() {
-		if one := g.unheard.at(spot{x: c.XApp}); one.State() == gobreaker.StateOpen {
+	if err == nil && reply.Status == http.StatusUnauthorized && c.Fresh { // others get a fresh token first
+		if err := g.storms.during(c.XApp); err != nil {
 			_ = reply.Body.Close()
-			return ports.Reply{Status: reply.Status, Transaction: reply.Transaction, Windows: reply.Windows},
-				g.outage(one).Because(ports.ErrRejected)
+			return ports.Reply{Status: reply.Status, Transaction: reply.Transaction, Windows: reply.Windows}, err
 		}
 	}
 	return reply, err

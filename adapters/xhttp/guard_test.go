@@ -161,60 +161,6 @@ func TestWhatIsNotXsFaultOpensNothing(t *testing.T) {
 	b.heard(t, "x.rate_limit.open writes") // which refuses nothing here
 }
 
-func TestManyRefusedTokensAreAnOutageAndOneIsNot(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g, b := guarded(15*time.Second, 10)
-		as := func(user int) ports.Call {
-			c := readMe(t)
-			c.Token = secret.New(fmt.Sprintf("token-%d", user))
-			return c
-		}
-		for range 100 {
-			if r, err := g.pass(t, as(0), 401, ""); err != nil || r.Status != 401 {
-				t.Fatalf("one user's refusal: %d %v", r.Status, err)
-			}
-		}
-		b.heard(t)
-		for user := 100; user < 150; user++ { // whose tokens have ended, while X hears others
-			if _, err := g.pass(t, as(user), 401, ""); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := g.pass(t, as(7), 200, "{}"); err != nil {
-				t.Fatal(err)
-			}
-		}
-		b.heard(t)
-		for user := 1; user < 10; user++ {
-			if _, err := g.pass(t, as(user), 401, ""); err != nil {
-				t.Fatal(err)
-			}
-		}
-		reply, err := g.pass(t, as(10), 401, "") // the tenth in a row: X has been asked
-		if fault.SlugOf(err) != "x-auth-outage" || errors.Is(err, ports.ErrUnsent) || reply.Status != 401 {
-			t.Errorf("got %d %v", reply.Status, err)
-		}
-		_, err = g.pass(t, as(5), 200, "{}")
-		refused(t, err, "x-auth-outage", 15*time.Second)
-		if _, err := g.pass(t, ports.Call{Action: action(t, "getOpenApiSpec")}, 200, "{}"); err != nil {
-			t.Errorf("a call without a token: %v", err)
-		}
-		time.Sleep(16 * time.Second)
-		_, err = g.pass(t, as(0), 401, "") // the probe, with a token that was refused before
-		if fault.SlugOf(err) != "x-auth-outage" {
-			t.Errorf("a probe that fails: %v", err)
-		}
-		_, err = g.pass(t, as(6), 200, "{}")
-		refused(t, err, "x-auth-outage", 15*time.Second)
-		time.Sleep(16 * time.Second)
-		for user := range 7 {
-			if _, err := g.pass(t, as(user), 200, "{}"); err != nil {
-				t.Error(err)
-			}
-		}
-		b.heard(t, "x.auth_outage.open", "x.auth_outage.close")
-	})
-}
-
 func TestATroubleOfAnXAppIsNotAskedForAgainAndAgain(t *testing.T) {
 	const capped = `{"title":"UsageCapExceeded","type":"https://api.x.com/2/problems/usage-capped"}`
 	list := ports.Call{Action: action(t, "createLists"), Token: secret.New("x")}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,13 +38,18 @@ type house struct {
 	x      *xsim.Sim
 	app    client.App
 	grant  oauth.Grant
+	mu     sync.Mutex
 	events []audit.Event
 	vault  ports.TokenVault
 	grants *grants.Service
 	asked  oauth.Extension // of the user, last
 }
 
-func (h *house) Observe(_ context.Context, e audit.Event) { h.events = append(h.events, e) }
+func (h *house) Observe(_ context.Context, e audit.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.events = append(h.events, e)
+}
 
 // last is the event of the last action; refreshes and the like have others.
 func (h *house) last() audit.Event {
@@ -58,10 +64,16 @@ func (h *house) last() audit.Event {
 
 func newHouse(t *testing.T, limit quota.Limit) *house {
 	t.Helper()
-	x, app := xsim.New(xsim.Options{}), xsim.DefaultApp()
+	return newHouseOf(t, limit, nil)
+}
+
+func newHouseOf(t *testing.T, limit quota.Limit, users []xsim.User) *house {
+	t.Helper()
+	x, app := xsim.New(xsim.Options{Users: users}), xsim.DefaultApp()
 	server := httptest.NewServer(x)
 	t.Cleanup(server.Close)
-	gateway, err := xhttp.New(xhttp.Config{APIURL: server.URL, AuthorizeURL: server.URL})
+	h := &house{t: t, x: x}
+	gateway, err := xhttp.New(xhttp.Config{APIURL: server.URL, AuthorizeURL: server.URL, Observer: h})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,9 +83,8 @@ func newHouse(t *testing.T, limit quota.Limit) *house {
 	xs := xapps.New(registry.XApps(), registry.Apps(), ring, ports.XApp{
 		ClientID: app.ClientID, ClientSecret: secret.New(app.ClientSecret), Bearer: secret.New(app.Bearer),
 	})
-	h := &house{t: t, x: x, vault: store.Vault(), app: client.App{
-		ID: "app_1", XApp: xapp.Default, Status: client.Active, Actions: []string{xapi.Everything},
-	}}
+	h.vault = store.Vault()
+	h.app = client.App{ID: "app_1", XApp: xapp.Default, Status: client.Active, Actions: []string{xapi.Everything}}
 	h.grants = grants.New(grants.Parts{
 		Vault: h.vault, Pending: store.Authorizations(), Keyring: ring, X: gateway, XApps: xs,
 		Journal: memory.NewJournal(), Breaker: xhttp.NewBreakers(time.Second, h), Clock: clock.New(store, time.Now),
@@ -101,7 +112,12 @@ func (h *house) StepUp(_ context.Context, app client.App, e oauth.Extension) (st
 
 func (h *house) connect(scopes oauth.Scopes) oauth.Grant {
 	h.t.Helper()
-	token, err := h.x.Issue(xsim.DefaultApp().ClientID, h.x.Users()[0].ID, scopes.List())
+	return h.connectUser(h.x.Users()[0].ID, scopes)
+}
+
+func (h *house) connectUser(id string, scopes oauth.Scopes) oauth.Grant {
+	h.t.Helper()
+	token, err := h.x.Issue(xsim.DefaultApp().ClientID, id, scopes.List())
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -173,6 +173,7 @@ func (s *Service) again(ctx context.Context, j job, refused ports.Reply) (ports.
 			"X wanted a newer access token, which is there now; send the request again").
 			Named("send-again").After(time.Second)
 	}
+	j.call.Fresh = !token.Equal(j.call.Token)
 	j.call.Body, j.call.Token = j.body(), token
 	reply, err := s.X.Do(ctx, j.call)
 	if err == nil && reply.Status == 401 {
