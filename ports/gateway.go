@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"perch/domain/client"
 	"perch/domain/oauth"
 	"perch/domain/quota"
 	"perch/domain/secret"
@@ -86,8 +87,9 @@ type Call struct {
 	Length int64     // of the body; -1 if not known
 	Body   io.Reader // nil for none
 	XApp   xapp.ID
-	Token  secret.Text // empty for a public action
-	Fresh  bool        // X gave the token just now, because it refused another for this call
+	App    client.AppID // on whose account; empty: Perch's own
+	Token  secret.Text  // empty for a public action
+	Fresh  bool         // X gave the token just now, because it refused another for this call
 }
 
 // A Reply is what X answered.

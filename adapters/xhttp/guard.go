@@ -23,6 +23,8 @@ type guard struct {
 	failing *circuits // by X App and group
 	storms  *storms   // by X App: it refuses everybody's tokens
 	rooms   map[string]*room
+
+	patience time.Duration // that X may have
 }
 
 func newGuard(cfg Config) *guard {
@@ -36,6 +38,8 @@ func newGuard(cfg Config) *guard {
 		failing: newCircuits("x.breaker", "X fails for many calls of this group at once", cfg.Rest, o),
 		storms:  newStorms(cfg.Rest, o),
 		rooms:   map[string]*room{uploading: newRoom(cfg.Uploads, cfg.WaitTimeout)},
+
+		patience: cfg.WaitTimeout,
 	}
 	for _, group := range []string{messaging, reading, writing} {
 		g.rooms[group] = newRoom(cfg.Calls, cfg.WaitTimeout)
@@ -55,6 +59,7 @@ type outcome struct {
 type pass struct {
 	settle []func(outcome)
 	leave  []func() // what the call holds as long as the reply's body comes
+	since  time.Time
 }
 
 // enter lets a call through, or refuses it before anything is sent.
@@ -67,6 +72,7 @@ func (g *guard) enter(ctx context.Context, c ports.Call) (*pass, error) {
 			return nil, err
 		}
 	}
+	p.since = time.Now()
 	return p, nil
 }
 
@@ -104,7 +110,7 @@ func (g *guard) wait(ctx context.Context, c ports.Call, p *pass) error {
 	if room == nil {
 		return nil
 	}
-	leave, err := room.enter(ctx)
+	leave, err := room.enter(ctx, c.App)
 	if err == nil {
 		p.leave = append(p.leave, leave)
 	}
@@ -155,6 +161,9 @@ func (p *pass) close() {
 // settle learns from what became of a call, and says what the client is to know.
 func (g *guard) settle(ctx context.Context, c ports.Call, p *pass, reply ports.Reply, err error) (ports.Reply, error) {
 	o := outcome{reply: reply, failure: failureOf(ctx, c, reply, err)}
+	if err != nil && ctx.Err() != nil && time.Since(p.since) < g.patience*3/4 {
+		o.failure = errUntried // the call's own time was too short to tell
+	}
 	if err == nil {
 		o.trouble = xapi.TroubleOf(reply.Status, reply.Whole)
 	}

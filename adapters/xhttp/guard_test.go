@@ -244,66 +244,6 @@ func TestAProbeThatNobodyAnswersIsNotTheLast(t *testing.T) {
 	})
 }
 
-func TestUploadsTakeNoRoomFromPosts(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g, _ := guarded(15*time.Second, 1)
-		slow, err := g.enter(t.Context(), upload(t, nil, 0))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := g.pass(t, posting(t), 201, "{}"); err != nil {
-			t.Errorf("a post beside an upload: %v", err)
-		}
-		began := time.Now()
-		go func() {
-			time.Sleep(10 * time.Second)
-			slow.close()
-		}()
-		if _, err := g.pass(t, upload(t, nil, 0), 200, "{}"); err != nil || time.Since(began) != 10*time.Second {
-			t.Errorf("the next upload, after %v: %v", time.Since(began), err)
-		}
-	})
-}
-
-func TestWhoWouldWaitInVainIsTurnedAwayAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRoom(1, 30*time.Second)
-		for range 50 { // calls take ten seconds here
-			leave, err := r.enter(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(10 * time.Second)
-			leave()
-		}
-		leave, err := r.enter(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer leave()
-		began := time.Now()
-		hurried, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		defer cancel()
-		_, err = r.enter(hurried)
-		refused(t, err, "overloaded", 10*time.Second)
-		if time.Since(began) != 0 {
-			t.Errorf("it waited %v", time.Since(began))
-		}
-		patient, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		_, err = r.enter(patient)
-		refused(t, err, "overloaded", 10*time.Second)
-		if time.Since(began) != 20*time.Second {
-			t.Errorf("it waited %v", time.Since(began))
-		}
-		gone, leaveQueue := context.WithCancel(t.Context())
-		leaveQueue()
-		if _, err = r.enter(gone); !errors.Is(err, context.Canceled) || !errors.Is(err, ports.ErrUnsent) {
-			t.Errorf("one that left: %v", err)
-		}
-	})
-}
-
 func TestEveryActionIsInAGroup(t *testing.T) {
 	n := map[string]int{}
 	for _, a := range xapi.All() {

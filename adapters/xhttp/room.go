@@ -6,50 +6,90 @@ import (
 	"sync"
 	"time"
 
+	"perch/domain/client"
 	"perch/domain/fault"
 	"perch/ports"
 )
 
 // A room has places for calls that are under way. Others wait, first come, first
-// served, unless they would wait in vain.
+// served, unless they would wait in vain. One client application has half of the
+// places at most, so that the slowest of them leaves room for others.
 type room struct {
-	places   chan struct{}
+	all      *queue
 	patience time.Duration // of calls without a deadline
 
-	mu      sync.Mutex
+	mu    sync.Mutex
+	of    map[client.AppID]*queue
+	usual time.Duration // that a call takes, lately
+}
+
+// A queue is who has a place, and how many wait for one.
+type queue struct {
+	places  chan struct{}
 	waiting int
-	usual   time.Duration // that a call takes, lately
 }
 
 func newRoom(places int, patience time.Duration) *room {
-	return &room{places: make(chan struct{}, places), patience: patience}
+	return &room{all: newQueue(places), patience: patience, of: map[client.AppID]*queue{}}
 }
 
-// enter takes a place and returns how to leave it, once. Where none would come
-// free before the context's deadline it refuses at once.
-func (r *room) enter(ctx context.Context) (leave func(), err error) {
+func newQueue(places int) *queue { return &queue{places: make(chan struct{}, places)} }
+
+// enter takes a place for the client application and returns how to leave it,
+// once. Where none would come free early enough before the context's deadline
+// for a call to be done, it refuses at once.
+func (r *room) enter(ctx context.Context, app client.AppID) (leave func(), err error) {
+	own := r.share(app)
+	if err := r.queue(ctx, own); err != nil {
+		return nil, err
+	}
+	if err := r.queue(ctx, r.all); err != nil {
+		<-own.places
+		return nil, err
+	}
+	began := time.Now()
+	return sync.OnceFunc(func() {
+		<-r.all.places
+		<-own.places
+		r.took(time.Since(began))
+	}), nil
+}
+
+// share is the client application's half.
+func (r *room) share(app client.AppID) *queue {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	own, ok := r.of[app]
+	if !ok {
+		own = newQueue((cap(r.all.places) + 1) / 2)
+		r.of[app] = own
+	}
+	return own
+}
+
+func (r *room) queue(ctx context.Context, q *queue) error {
 	select {
-	case r.places <- struct{}{}:
-		return r.leaver(), nil
+	case q.places <- struct{}{}:
+		return nil
 	default:
 	}
-	expected, left := r.join(), r.patience
-	defer r.quit()
+	expected, left := r.join(q), r.patience
+	defer r.quit(q)
 	if until, ok := ctx.Deadline(); ok {
-		left = time.Until(until)
+		left = time.Until(until) - r.lately()
 	}
 	if expected > left {
-		return nil, overloaded(expected, nil)
+		return overloaded(expected, nil)
 	}
 	timer := time.NewTimer(left)
 	defer timer.Stop()
 	select {
-	case r.places <- struct{}{}:
-		return r.leaver(), nil
+	case q.places <- struct{}{}:
+		return nil
 	case <-timer.C:
-		return nil, overloaded(expected, context.DeadlineExceeded)
+		return overloaded(expected, context.DeadlineExceeded)
 	case <-ctx.Done():
-		return nil, overloaded(expected, ctx.Err())
+		return overloaded(expected, ctx.Err())
 	}
 }
 
@@ -60,25 +100,31 @@ func overloaded(wait time.Duration, why error) error {
 }
 
 // join queues up and returns how long that is likely to take.
-func (r *room) join() time.Duration {
+func (r *room) join(q *queue) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.waiting++
-	return r.usual * time.Duration(r.waiting) / time.Duration(cap(r.places))
+	q.waiting++
+	return r.usual * time.Duration(q.waiting) / time.Duration(cap(q.places))
 }
 
-func (r *room) quit() {
+func (r *room) quit(q *queue) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.waiting--
+	q.waiting--
 }
 
-func (r *room) leaver() func() {
-	began := time.Now()
-	return sync.OnceFunc(func() {
-		<-r.places
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.usual += (time.Since(began) - r.usual) / 8
-	})
+// lately is how long a call takes.
+func (r *room) lately() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.usual
+}
+
+func (r *room) took(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.usual == 0 {
+		r.usual = d
+	}
+	r.usual += (d - r.usual) / 8
 }

@@ -39,7 +39,7 @@ type Request struct {
 	Batch   bool          // nobody waits for the answer
 	Key     string        // the Idempotency-Key; empty: none
 	Fresh   string        // the request's Cache-Control
-	Call    ports.Call    // without X App and token, which are set here
+	Call    ports.Call    // without X App, application and token, which are set here
 }
 
 // Do performs one action and returns X's answer, whatever it says. An error
@@ -62,7 +62,7 @@ func (s *Service) Do(ctx context.Context, r Request) (reply ports.Reply, err err
 		return reply, err
 	}
 	j := job{call: r.Call}
-	j.call.XApp = r.App.XApp
+	j.call.XApp, j.call.App = r.App.XApp, r.App.ID
 	if err := j.hold(); err != nil { // first: it may take a while, and what is looked at now must still be so
 		return reply, err
 	}
