@@ -24,7 +24,7 @@ type guard struct {
 	storms  *storms   // by X App: it refuses everybody's tokens
 	rooms   map[string]*room
 
-	patience time.Duration // that X may have
+	enough time.Duration // for X, before the end of a call's own time is X's failure
 }
 
 func newGuard(cfg Config) *guard {
@@ -39,7 +39,7 @@ func newGuard(cfg Config) *guard {
 		storms:  newStorms(cfg.Rest, o),
 		rooms:   map[string]*room{uploading: newRoom(cfg.Uploads, cfg.WaitTimeout)},
 
-		patience: cfg.WaitTimeout,
+		enough: min(cfg.WaitTimeout, time.Minute) * 3 / 4,
 	}
 	for _, group := range []string{messaging, reading, writing} {
 		g.rooms[group] = newRoom(cfg.Calls, cfg.WaitTimeout)
@@ -58,8 +58,8 @@ type outcome struct {
 // A pass is a call that was let through.
 type pass struct {
 	settle []func(outcome)
-	leave  []func() // what the call holds as long as the reply's body comes
-	since  time.Time
+	leave  []func()  // what the call holds as long as the reply's body comes
+	since  time.Time // X was about to be asked
 }
 
 // enter lets a call through, or refuses it before anything is sent.
@@ -161,7 +161,7 @@ func (p *pass) close() {
 // settle learns from what became of a call, and says what the client is to know.
 func (g *guard) settle(ctx context.Context, c ports.Call, p *pass, reply ports.Reply, err error) (ports.Reply, error) {
 	o := outcome{reply: reply, failure: failureOf(ctx, c, reply, err)}
-	if err != nil && ctx.Err() != nil && time.Since(p.since) < g.patience*3/4 {
+	if err != nil && ctx.Err() != nil && time.Since(p.since) < g.enough {
 		o.failure = errUntried // the call's own time was too short to tell
 	}
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,14 +123,14 @@ func TestOnePlaceIsAnybodys(t *testing.T) {
 func TestOurOwnQueueIsNotXsFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, b := guarded(15*time.Second, 1)
-		turned := 0
+		var turned atomic.Int64
 		ask := func() {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 			defer cancel()
 			p, err := g.enter(ctx, posting(t))
 			if err != nil {
 				refused(t, err, "overloaded", max(f(err).Wait, time.Second))
-				turned++
+				turned.Add(1)
 				return
 			}
 			defer p.close()
@@ -147,8 +148,8 @@ func TestOurOwnQueueIsNotXsFailure(t *testing.T) {
 			go ask()
 			time.Sleep(10 * time.Second)
 		}
-		if turned != 40 {
-			t.Errorf("%d calls were turned away", turned)
+		if n := turned.Load(); n != 40 {
+			t.Errorf("%d calls were turned away", n)
 		}
 		b.heard(t)
 	})
