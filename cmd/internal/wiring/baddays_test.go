@@ -33,7 +33,7 @@ func TestA401StormIsAnOutageOfX(t *testing.T) {
 	if want := (end{503, "x-auth-outage", "1", 0}); last != want {
 		t.Errorf("the last user got %+v", last)
 	}
-	if n, refreshed := s.asked.Load(), s.told("grant.refresh"); n > 11 || refreshed != 5 { // a probe of health is one
+	if n, refreshed := s.asked.Load(), s.told("grant.refresh"); n > 11 || refreshed != 5 { // user1 has just been here
 		t.Errorf("X was asked %d times, and for %d fresh tokens", n, refreshed)
 	}
 	listed := s.operator(t, http.StatusOK, "GET", "/admin/v1/grants?limit=100", nil)
