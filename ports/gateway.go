@@ -77,6 +77,23 @@ type TokenEndpoint interface {
 	AppToken(ctx context.Context, x XApp) (secret.Text, error)
 }
 
+// Checked returns a context whose calls of X are checked at the last moment.
+func Checked(ctx context.Context, check func() error) context.Context {
+	return context.WithValue(ctx, checkKey{}, check)
+}
+
+// Check returns nil if a call with the context may be sent now. A gateway asks
+// before each try; after an error it sends nothing, and ErrUnsent is in the chain
+// of its own.
+func Check(ctx context.Context) error {
+	if check, ok := ctx.Value(checkKey{}).(func() error); ok {
+		return check()
+	}
+	return nil
+}
+
+type checkKey struct{}
+
 // A Call is one action to be performed at X.
 type Call struct {
 	Action xapi.Action

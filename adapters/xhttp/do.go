@@ -2,6 +2,7 @@ package xhttp
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -143,6 +144,10 @@ func (g *Gateway) send(
 	}).WithContext(watched)
 	if out.from != nil {
 		req.Body, req.ContentLength = out, c.Length
+	}
+	if err := ports.Check(ctx); err != nil {
+		cancel(nil)
+		return nil, nil, out, errors.Join(err, ports.ErrUnsent)
 	}
 	res, err := g.roundTrip(req)
 	if err != nil {

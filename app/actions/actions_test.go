@@ -290,6 +290,28 @@ func TestAppOnlyActionsUseTheAppsOwnBearer(t *testing.T) {
 	}
 }
 
+// The repetition is one more time that X is asked, and has to be in time too.
+func TestA401IsNotRepeatedTooLate(t *testing.T) {
+	h := newHouse(t, quota.Limit{})
+	h.x.Mischief(xsim.Mischief{Match: "createPosts", Kind: "unauthorized", Times: 1})
+	late, checks := fault.New(fault.Unavailable, "it took too long"), 0
+	ctx := ports.Checked(t.Context(), func() error {
+		if checks++; checks == 1 {
+			return nil
+		}
+		return late
+	})
+	_, err := h.Do(ctx, h.request("createPosts", `{"text":"late"}`))
+	if !errors.Is(err, late) || !errors.Is(err, ports.ErrUnsent) || checks < 2 {
+		t.Errorf("%d checks, %v", checks, err)
+	}
+	for _, e := range h.x.Ledger() {
+		if e.Type == "post.created" {
+			t.Error("it was posted")
+		}
+	}
+}
+
 func TestA401IsRepeatedOnceWithANewToken(t *testing.T) {
 	h := newHouse(t, quota.Limit{})
 	h.x.Mischief(xsim.Mischief{Match: "createPosts", Kind: "unauthorized", Times: 1})
