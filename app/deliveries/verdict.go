@@ -97,7 +97,7 @@ func (s *Service) answered(
 		return d.Postpone(o, wait, false, spread(), now)
 	case slices.Contains([]int{402, 408, 425, 429}, r.Status), r.Status >= 500:
 		o.Problem, o.Detail = "x-refused", "X answered with status "+strconv.Itoa(r.Status)+"; it is tried again"
-		return d.Postpone(o, wait, r.Status >= 500, spread(), now)
+		return d.Postpone(o, wait, r.Status >= 500 || r.Status == 408, spread(), now)
 	}
 	o.Problem, o.Detail = "x-refused", "X answered with status "+strconv.Itoa(r.Status)+", which is final"
 	return d.End(delivery.Failed, o, now)

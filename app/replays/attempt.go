@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +28,10 @@ const (
 
 	// longestPause is between two tries to write.
 	longestPause = 5 * time.Second
+
+	// mostWaiting is how many outcomes may wait for a store that is away. Beyond
+	// that a call is unknown as soon as its holder may not write any more.
+	mostWaiting = 1000
 )
 
 // An attempt is a call on its way.
@@ -54,7 +61,7 @@ func (s *Service) attempt(
 		until = end
 	}
 	bounded, end := context.WithDeadline(context.WithoutCancel(ctx), until)
-	a.ctx, a.cancel = context.WithCancelCause(bounded)
+	a.ctx, a.cancel = context.WithCancelCause(ports.Checked(bounded, a.inTime))
 	a.hold = context.AfterFunc(ctx, func() { a.cancel(context.Cause(ctx)) })
 	a.done = func() { a.hold(); a.cancel(nil); end() }
 	return a
@@ -80,10 +87,23 @@ func (a *attempt) sent(ctx context.Context) error {
 	}
 	a.record = next
 	if a.s.Now().Sub(next.Sent) > idempotency.Grace { // this machine stood still: others may soon think it dead
-		return fault.New(fault.Unavailable, "writing down that X is asked took too long, so X was not asked; try again").
-			After(time.Second)
+		return late()
 	}
 	return nil
+}
+
+// inTime fails where X may not be asked any more. A machine can stand still, and
+// then others may think it dead, look what became of the call, and ask X again.
+func (a *attempt) inTime() error {
+	if a.record.State == idempotency.Sent && !a.s.Now().Before(a.record.Sent.Add(a.limit)) {
+		return late()
+	}
+	return nil
+}
+
+func late() error {
+	return fault.New(fault.Unavailable, "it took too long until X could be asked, so X was not asked; try again").
+		After(time.Second)
 }
 
 // finish writes down what came of the call, and gives that to whoever asked.
@@ -96,9 +116,7 @@ func (a *attempt) finish(reply ports.Reply, err error) (ports.Reply, error) {
 		a.settle(ctx, reply)
 	case idempotency.Open:
 		a.lose(ctx, reply)
-		if f, ok := errors.AsType[*fault.Error](err); ok && a.record.State == idempotency.Sent && !a.action.Idempotent {
-			err = a.s.linked(f, a.key)
-		}
+		reply, err = a.point(reply, err)
 	}
 	if err != nil || reply.Whole != nil {
 		a.done()
@@ -108,10 +126,31 @@ func (a *attempt) finish(reply ports.Reply, err error) (ports.Reply, error) {
 	return reply, nil
 }
 
+// point says, of a call of which it is unknown what became of it, where to look:
+// beside X's answer by a link (RFC 8288; the relation is that of RFC 8631).
+func (a *attempt) point(reply ports.Reply, err error) (ports.Reply, error) {
+	if a.action.Idempotent {
+		return reply, err
+	}
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return reply, a.s.linked(f, a.key)
+	}
+	header := maps.Clone(reply.Header)
+	if header == nil {
+		header = map[string][]string{}
+	}
+	header["Link"] = append(slices.Clone(header["Link"]), "<"+a.s.statusURL(a.key)+`>; rel="status"`)
+	reply.Header = header
+	return reply, err
+}
+
 func (a *attempt) outcome(reply ports.Reply, err error) idempotency.Outcome {
 	if a.record.State != idempotency.Sent || errors.Is(err, ports.ErrUnsent) ||
 		errors.Is(err, fault.Invalid) || errors.Is(err, fault.TooLarge) { // half a body is not performed
 		return idempotency.Untried
+	}
+	if err == nil && xapi.TroubleOf(reply.Status, reply.Whole) != xapi.NoTrouble {
+		return idempotency.Untried // X says so with other statuses too
 	}
 	return idempotency.OutcomeOf(reply.Status, err == nil && legible(reply))
 }
@@ -159,28 +198,39 @@ func (a *attempt) release(ctx context.Context) {
 }
 
 // persist writes now, or goes on trying for as long as nobody else may touch the
-// record. What could not be written by then is unknown to those who look.
+// record, if not too many do. What could not be written by then is unknown to
+// those who look.
 func (s *Service) persist(ctx context.Context, write func(context.Context) error) {
-	now, cancel := context.WithTimeout(context.WithoutCancel(ctx), atOnce)
-	err := write(now)
-	cancel()
-	if !errors.Is(err, fault.Unavailable) {
+	if !s.tryNow(ctx, write) {
 		return // written, or another attempt has the key
 	}
+	select {
+	case s.waiting <- struct{}{}:
+	default:
+		return
+	}
 	s.work.Go(func() {
+		defer func() { <-s.waiting }()
 		ctx, cancel := context.WithTimeout(s.base, uploadLimit)
 		defer cancel()
 		for pause := 100 * time.Millisecond; ; pause = min(2*pause, longestPause) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-time.After(pause):
+			case <-time.After(pause/2 + rand.N(pause/2)): //nolint:gosec // nobody gains by guessing it
 			}
 			if !errors.Is(write(ctx), fault.Unavailable) {
 				return
 			}
 		}
 	})
+}
+
+// tryNow writes, and reports whether the store did not answer.
+func (s *Service) tryNow(ctx context.Context, write func(context.Context) error) bool {
+	now, cancel := context.WithTimeout(context.WithoutCancel(ctx), atOnce)
+	defer cancel()
+	return errors.Is(write(now), fault.Unavailable)
 }
 
 // held is a reply's body that ends what belongs to it when it is closed.

@@ -170,6 +170,37 @@ func TestAMachineThatStoodStillDoesNotAskX(t *testing.T) {
 	h.is("")
 }
 
+// Between what is written down and the wire a machine may stand still for long.
+// Then others have looked, and may have asked X again.
+func TestAMachineThatStoodStillOnTheWayDoesNotAskX(t *testing.T) {
+	for name, v := range map[string]struct {
+		off  time.Duration
+		want bool // X is asked
+	}{"not at all": {0, true}, "a while": {time.Minute, true}, "too long": {3 * time.Minute, false}} {
+		h := newHouse(t)
+		_, err := h.Once(t.Context(), h.who, key, h.call("createPosts", hello), []byte(hello), func(
+			ctx context.Context, sent func(context.Context) error,
+		) (ports.Reply, error) {
+			if err := errors.Join(ports.Check(ctx), sent(ctx)); err != nil {
+				return ports.Reply{}, err
+			}
+			h.later(v.off)
+			if err := ports.Check(context.WithoutCancel(ctx)); err != nil { // as a gateway does
+				return ports.Reply{}, errors.Join(err, ports.ErrUnsent)
+			}
+			return replyOf(201, created), nil
+		})
+		if v.want {
+			h.is(idempotency.Done)
+			continue
+		}
+		if !errors.Is(err, fault.Unavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
+		h.is("")
+	}
+}
+
 func TestNothingOfACallIsInTheClear(t *testing.T) {
 	h := newHouse(t)
 	for _, x := range []func() (ports.Reply, error){

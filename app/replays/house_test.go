@@ -177,7 +177,7 @@ func (h *house) look(_ context.Context, c ports.Call) (ports.Reply, error) {
 	if c.Action.ID != "getUsersPosts" || c.Params["id"] != "7" {
 		h.t.Errorf("looked by %s of %v", c.Action.ID, c.Params)
 	}
-	body, err := json.Marshal(map[string]any{"data": h.posts, "meta": map[string]any{}})
+	body, err := json.Marshal(map[string]any{"data": h.posts, "meta": map[string]any{"result_count": len(h.posts)}})
 	if err != nil {
 		h.t.Fatal(err)
 	}

@@ -106,7 +106,9 @@ func TestWhatXsAnswerMeans(t *testing.T) {
 		"a bad request":              {replyOf(400, `{}`), nil, idempotency.Done},
 		"wants another credential":   {replyOf(401, `{}`), nil, ""},
 		"wants money":                {replyOf(402, `{}`), nil, ""},
-		"took too long to arrive":    {replyOf(408, `{}`), nil, ""},
+		"took too long to arrive":    {replyOf(408, `{}`), nil, idempotency.Unknown},
+		"has no credits left":        {replyOf(403, `{"title":"CreditsDepleted"}`), nil, ""},
+		"has used its cap up":        {replyOf(403, `{"errors":[{"title":"UsageCapExceeded"}]}`), nil, ""},
 		"came too early":             {replyOf(425, `{}`), nil, ""},
 		"came too often":             {replyOf(429, `{}`), nil, ""},
 		"wanted another, and failed": {ports.Reply{Status: 401}, fault.New(fault.Upstream, "no"), ""},
@@ -143,6 +145,33 @@ func TestWhatXsAnswerMeans(t *testing.T) {
 				t.Errorf("X was asked %d times", h.times())
 			}
 		})
+	}
+}
+
+// Whoever gets an answer that says nothing is told where to look.
+func TestAnAnswerThatSaysNothingLinksToWhereToLook(t *testing.T) {
+	const link = "<" + issuer + `/v1/idempotency/key-1>; rel="status"`
+	for name, v := range map[string]struct {
+		act   string
+		reply ports.Reply
+		want  int
+	}{
+		"a fault of X":       {"createPosts", replyOf(503, "{}"), 1},
+		"without any header": {"createPosts", ports.Reply{Status: 500, Whole: []byte("{}")}, 1},
+		"a time-out of X":    {"createPosts", replyOf(408, "{}"), 1},
+		"an answer":          {"createPosts", replyOf(201, created), 0},
+		"nothing was done":   {"createPosts", replyOf(429, "{}"), 0},
+		"what does no harm":  {"createUsersBookmark", replyOf(503, "{}"), 0},
+	} {
+		h := newHouse(t)
+		h.answers(func() (ports.Reply, error) { return v.reply, nil })
+		call := h.call(v.act, hello)
+		call.Params = map[string]string{"id": "7"}
+		reply, err := h.Once(t.Context(), h.who, key, call, []byte(hello), h.perform)
+		got := reply.Header["Link"]
+		if err != nil || len(got) != v.want || v.want == 1 && got[0] != link {
+			t.Errorf("%s: %q, %v", name, got, err)
+		}
 	}
 }
 
@@ -201,6 +230,19 @@ func TestOfManyAtOnceOneAsksX(t *testing.T) {
 	all.Wait()
 	if h.times() != 1 || got[""] != 1 {
 		t.Errorf("X was asked %d times, and the callers heard %v", h.times(), got)
+	}
+}
+
+func TestAnswersUpTo36000BytesAreKept(t *testing.T) {
+	for size, want := range map[int]string{36000: "", 37000: "idempotency-answer-not-kept"} {
+		h := newHouse(t)
+		h.answers(func() (ports.Reply, error) { return replyOf(201, `"`+strings.Repeat("x", size-2)+`"`), nil })
+		for try := range 2 {
+			reply, err := h.ask(h.Service, key, hello)
+			if slug := fault.SlugOf(err); try == 1 && slug != want || slug == "" && len(reply.Whole) != size {
+				t.Errorf("%d bytes, try %d: %d bytes, %v", size, try, len(reply.Whole), err)
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package replays
 
 import (
+	"bytes"
 	"encoding/json"
 	"html"
 	"regexp"
@@ -14,8 +15,10 @@ import (
 type timeline struct {
 	Data []post `json:"data"`
 	Meta struct {
-		Next string `json:"next_token"`
+		Next  string `json:"next_token"`
+		Count *int   `json:"result_count"`
 	} `json:"meta"`
+	Errors []json.RawMessage `json:"errors"` // of what X did not show
 }
 
 // A post is one of X's, with what tells it from others.
@@ -34,8 +37,14 @@ type post struct {
 	} `json:"referenced_tweets"`
 	Attachments struct {
 		Media []string `json:"media_keys"` // a kind, an underscore, and the ID of what was uploaded
+		Polls []string `json:"poll_ids"`
 	} `json:"attachments"`
-	History []string `json:"edit_history_tweet_ids"`
+	Geo struct {
+		Place string `json:"place_id"`
+	} `json:"geo"`
+	Community string   `json:"community_id"`
+	Card      string   `json:"card_uri"`
+	History   []string `json:"edit_history_tweet_ids"`
 }
 
 type entities struct {
@@ -45,6 +54,10 @@ type entities struct {
 		Media    string `json:"media_key"`
 	} `json:"urls"`
 }
+
+// edited reports whether the post has taken another's place: its text and its time
+// say nothing of the first.
+func (p post) edited() bool { return len(p.History) > 1 }
 
 func (p post) refers(kind string) string {
 	for _, r := range p.References {
@@ -59,6 +72,8 @@ func (p post) refers(kind string) string {
 type draft struct {
 	text, reply, quote string
 	media              []string
+	more               bool // it has something that is not compared, so that nothing is known to be it
+	hidden             bool // X need not list it among the user's posts, or not as one of its own
 }
 
 // draftOf reads the body of a createPosts call.
@@ -72,16 +87,28 @@ func draftOf(body []byte) (draft, bool) {
 		Media struct {
 			IDs []string `json:"media_ids"`
 		} `json:"media"`
+		Nullcast  bool   `json:"nullcast"`
+		Community string `json:"community_id"`
+		Super     bool   `json:"for_super_followers_only"`
+		Shared    bool   `json:"share_with_followers"`
+		Edit      *struct {
+			Previous string `json:"previous_post_id"`
+		} `json:"edit_options"`
 	}
 	if json.Unmarshal(body, &in) != nil {
 		return draft{}, false
 	}
-	return draft{text: in.Text, reply: in.Reply.To, quote: in.Quote, media: in.Media.IDs}, true
+	strict := json.NewDecoder(bytes.NewReader(body))
+	strict.DisallowUnknownFields()
+	return draft{
+		text: in.Text, reply: in.Reply.To, quote: in.Quote, media: in.Media.IDs, more: strict.Decode(&in) != nil,
+		hidden: in.Nullcast || in.Community != "" || in.Super || in.Shared || in.Edit != nil,
+	}, true
 }
 
 // is reports whether the post is the one that was to be.
 func (d draft) is(p post) bool {
-	return p.refers("replied_to") == d.reply && p.refers("retweeted") == "" && d.quotes(p) && d.shows(p) &&
+	return !d.more && p.refers("replied_to") == d.reply && p.refers("retweeted") == "" && d.quotes(p) && d.shows(p) &&
 		d.says(p, func(text string) string { return text })
 }
 
@@ -105,14 +132,19 @@ func (d draft) quotes(p post) bool {
 	return quoted == d.quote || d.quote == "" && strings.Contains(d.text, "/status/"+quoted)
 }
 
-// shows reports whether the post shows what the draft does.
+// shows reports whether the post shows what the draft does: its media, and none of
+// what a draft that is compared does not have. A card that X made of a link is
+// named by that link.
 func (d draft) shows(p post) bool {
 	shown := make([]string, len(p.Attachments.Media))
 	for i, key := range p.Attachments.Media {
 		_, shown[i], _ = strings.Cut(key, "_")
 	}
-	return len(d.media) == 0 ||
-		slices.Equal(slices.Sorted(slices.Values(shown)), slices.Sorted(slices.Values(d.media)))
+	carded := p.Card != "" && !slices.Contains(p.links(), p.Card)
+	if carded || len(p.Attachments.Polls) > 0 || p.Geo.Place != "" || p.Community != "" {
+		return false
+	}
+	return slices.Equal(slices.Sorted(slices.Values(shown)), slices.Sorted(slices.Values(d.media)))
 }
 
 var (
@@ -121,6 +153,13 @@ var (
 	called   = regexp.MustCompile(`^(?:@\w+\s+)+`)
 	scheme   = regexp.MustCompile(`(?i)https?://`)
 )
+
+func (p post) links() (short []string) {
+	for _, u := range p.Entities.URLs {
+		short = append(short, u.Short)
+	}
+	return short
+}
 
 // words is the text as its author wrote it: with links as they were, without
 // those that X appends for media and for what is quoted.

@@ -31,8 +31,9 @@ type Looker func(ctx context.Context, call ports.Call) (ports.Reply, error)
 // there idempotency.Late after it was sent, the call was not performed, and the
 // key is released. Until then it is unknown: fault.Conflict, with the time after
 // which to ask again; so is, without that time, what Perch cannot look up.
+// The holder must be allowed to perform the call itself.
 func (s *Service) Resolve(ctx context.Context, h Holder, segment string, look Looker) (Status, error) {
-	key, r, err := s.find(ctx, h, segment)
+	key, r, err := s.owned(ctx, h, segment)
 	if err != nil {
 		return Status{}, err
 	}
@@ -54,15 +55,20 @@ func (s *Service) Resolve(ctx context.Context, h Holder, segment string, look Lo
 	case found.ID != "":
 		return s.found(ctx, h, key, r, found)
 	case seen == unclear:
-		return Status{}, s.unknown(key, "There is a post that may be this one, changed by X, or there are too many to look "+
-			"at. Look at X whether it was done. If so, use a new key for what comes next; if not, DELETE status_url and "+
-			"send the request again.")
+		return Status{}, s.unknown(key, "There is a post that may be this one, changed since or not told from it, or there "+
+			"are too many to look at. "+byYourself)
+	case seen == hidden:
+		return Status{}, s.unknown(key, "Perch cannot look posts of this kind up. "+byYourself)
 	case now.Before(r.Ripe()): // when the search began
 		return Status{}, s.unknown(key, "It is not among the user's posts, and X may still be late; resolve it again later").
 			After(r.Ripe().Sub(now))
 	}
 	return s.let(ctx, key, r)
 }
+
+// byYourself is what is left to do where Perch cannot tell.
+const byYourself = "Look at X whether it was done. If so, use a new key for what comes next; if not, DELETE " +
+	"status_url and send the request again."
 
 // let releases the key.
 func (s *Service) let(ctx context.Context, key idempotency.Key, r idempotency.Record) (Status, error) {
@@ -106,6 +112,7 @@ type sight int
 const (
 	nothing sight = iota // everything that could be it, and it was not
 	unclear              // something that may be it
+	hidden               // a post of this kind need not be among those of the user
 )
 
 // search looks for the post among those of the user, the newest first.
@@ -114,12 +121,11 @@ func (s *Service) search(
 ) (post, sight, error) {
 	text, err := s.Keyring.Open(ctx, r.Request, secret.Label(requestLabel, r.Scope))
 	if err != nil {
-		return post{}, unclear, s.unknown(key, "What was sent cannot be opened any more. Look at X whether it was done. If "+
-			"so, use a new key for what comes next; if not, DELETE status_url and send the request again.").Because(err)
+		return post{}, unclear, s.unknown(key, "What was sent cannot be opened any more. "+byYourself).Because(err)
 	}
 	want, ok := draftOf([]byte(text.Reveal()))
-	if !ok {
-		return post{}, unclear, nil
+	if !ok || want.hidden {
+		return post{}, hidden, nil
 	}
 	since := r.Sent.Add(-skew).Truncate(time.Second)
 	until := r.Ripe().Add(skew)
@@ -129,16 +135,13 @@ func (s *Service) search(
 		if err != nil {
 			return post{}, seen, err
 		}
-		for _, p := range page.Data {
-			switch {
-			case p.At.Before(since):
-				return post{}, seen, nil
-			case p.At.After(until):
-			case want.is(p):
-				return p, seen, nil
-			case want.maybe(p):
-				seen = unclear
-			}
+		found, one := want.among(page.Data, since, until)
+		if found.ID != "" {
+			return found, seen, nil
+		}
+		seen = max(seen, one)
+		if len(page.Errors) > 0 || page.Data == nil && page.Meta.Count == nil {
+			return post{}, unclear, notLooked("X did not show all of the user's posts; try again later")
 		}
 		if next = page.Meta.Next; next == "" {
 			return post{}, seen, nil
@@ -147,13 +150,30 @@ func (s *Service) search(
 	return post{}, unclear, nil
 }
 
+// among looks for the post among others, of those that were made in the time.
+func (d draft) among(posts []post, since, until time.Time) (found post, seen sight) {
+	for _, p := range posts {
+		switch {
+		case p.ID == "" || p.At.IsZero() || p.edited() && !p.At.Before(since):
+			seen = unclear
+		case p.At.Before(since) || p.At.After(until):
+		case d.is(p):
+			return p, seen
+		case d.maybe(p):
+			seen = unclear
+		}
+	}
+	return post{}, seen
+}
+
 // page asks X for one page of the user's posts.
 func (s *Service) page(
 	ctx context.Context, h Holder, since time.Time, next string, look Looker,
 ) (p timeline, err error) {
 	q := url.Values{
 		"max_results": {pageSize}, "start_time": {since.UTC().Format(time.RFC3339)},
-		"tweet.fields": {"created_at,entities,referenced_tweets,note_tweet,attachments,edit_history_tweet_ids"},
+		"tweet.fields": {"created_at,entities,referenced_tweets,note_tweet,attachments,edit_history_tweet_ids," +
+			"geo,community_id,card_uri"},
 	}
 	if next != "" {
 		q.Set("pagination_token", next)
@@ -166,11 +186,14 @@ func (s *Service) page(
 	}
 	defer func() { _ = reply.Body.Close() }()
 	if reply.Status != 200 {
-		return p, fault.New(fault.Unavailable, "X did not show the user's posts (it said %d); try again later", reply.Status).
-			Named("idempotency-not-looked").After(time.Minute)
+		return p, notLooked("X did not show the user's posts (it said %d); try again later", reply.Status)
 	}
 	if err := json.Unmarshal(reply.Whole, &p); err != nil {
 		return p, fault.New(fault.Upstream, "X's answer is no list of posts; try again later").After(time.Minute)
 	}
 	return p, nil
+}
+
+func notLooked(say string, of ...any) error {
+	return fault.New(fault.Unavailable, say, of...).Named("idempotency-not-looked").After(time.Minute)
 }

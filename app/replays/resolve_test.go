@@ -168,7 +168,7 @@ func TestASearchThatDidNotSeeEverything(t *testing.T) {
 			return ports.Reply{}, fault.New(fault.Forbidden, "").Named("insufficient-scope")
 		}, "insufficient-scope"},
 		"more to see": {func(context.Context, ports.Call) (ports.Reply, error) {
-			return replyOf(200, `{"meta":{"next_token":"n"}}`), nil
+			return replyOf(200, `{"meta":{"next_token":"n","result_count":0}}`), nil
 		}, "idempotency-unknown"},
 	} {
 		if _, err := h.Resolve(t.Context(), h.holder(), key, v.look); err == nil || fault.SlugOf(err) != v.slug {

@@ -25,9 +25,10 @@ import (
 // Service performs calls once.
 type Service struct {
 	Parts
-	base context.Context // of writes that are tried again
-	end  context.CancelFunc
-	work sync.WaitGroup
+	base    context.Context // of writes that are tried again
+	end     context.CancelFunc
+	work    sync.WaitGroup
+	waiting chan struct{} // places of writes that are tried again
 }
 
 // Parts are what the service works with.
@@ -40,7 +41,7 @@ type Parts struct {
 
 // New returns the service. Close ends it.
 func New(p Parts) *Service {
-	s := &Service{Parts: p}
+	s := &Service{Parts: p, waiting: make(chan struct{}, mostWaiting)}
 	s.base, s.end = context.WithCancel(context.Background())
 	return s
 }
@@ -58,6 +59,10 @@ type Holder struct {
 	Grant   oauth.GrantID
 	User    user.ID // whose grant it is
 	AppOnly bool    // he also sees calls that the X App made itself
+
+	// May refuses what he may not perform, and so not let go of. Nil is Perch
+	// itself, which may.
+	May func(action string) error
 }
 
 // Once has the call performed by ask unless a call with the same key was. It
@@ -87,7 +92,8 @@ func (s *Service) Once(
 	r, err := s.claim(context.WithoutCancel(ctx), mine, call.Action.Idempotent)
 	if err != nil {
 		if errors.Is(err, fault.Unavailable) {
-			s.persist(ctx, func(ctx context.Context) error { return s.Replies.Remove(ctx, mine) })
+			// Once: what cannot be removed lapses in idempotency.Preparing.
+			s.tryNow(ctx, func(ctx context.Context) error { return s.Replies.Remove(ctx, mine) })
 		}
 		return ports.Reply{}, err
 	}
@@ -155,7 +161,11 @@ func (s *Service) unknown(key idempotency.Key, say string) *fault.Error {
 
 // linked adds where more is to be learned of the key's call.
 func (s *Service) linked(f *fault.Error, key idempotency.Key) *fault.Error {
-	return f.With("status_url", s.Issuer+"/v1/idempotency/"+key.Segment())
+	return f.With("status_url", s.statusURL(key))
+}
+
+func (s *Service) statusURL(key idempotency.Key) string {
+	return s.Issuer + "/v1/idempotency/" + key.Segment()
 }
 
 func fingerprint(key idempotency.Key, call ports.Call, body []byte) (string, error) {

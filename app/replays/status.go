@@ -37,10 +37,10 @@ func (s *Service) Look(ctx context.Context, h Holder, segment string) (Status, e
 }
 
 // Forget forgets a call of which it is unknown what became of it, so that its key
-// may be used again. Whoever asks for that has looked himself. Any other call is
-// fault.Conflict.
+// may be used again. Whoever asks for that has looked himself, and may perform the
+// call. Any other call is fault.Conflict.
 func (s *Service) Forget(ctx context.Context, h Holder, segment string) error {
-	key, r, err := s.find(ctx, h, segment)
+	key, r, err := s.owned(ctx, h, segment)
 	if err != nil {
 		return err
 	}
@@ -75,6 +75,15 @@ func (s *Service) find(ctx context.Context, h Holder, segment string) (idempoten
 		return key, r, fault.New(fault.NotFound, "nothing is known of this Idempotency-Key for this client application and "+
 			"grant: it was not used in the last %d hours, or its request was not performed and may be sent again",
 			idempotency.Window).Named("no-such-idempotency-key")
+	}
+	return key, r, err
+}
+
+// owned is a record that the holder may let go of.
+func (s *Service) owned(ctx context.Context, h Holder, segment string) (idempotency.Key, idempotency.Record, error) {
+	key, r, err := s.find(ctx, h, segment)
+	if err == nil && h.May != nil {
+		err = h.May(r.Action)
 	}
 	return key, r, err
 }

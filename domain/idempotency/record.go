@@ -33,8 +33,9 @@ const (
 	// that nothing is to be seen of it means nothing.
 	Late = 5 * time.Minute
 
-	// MostKept is how many bytes of a call's body, and of its answer, are kept.
-	// Both must fit into one statement of any store.
+	// MostKept is how many bytes of a call's body, and of its answer, are kept:
+	// of the answer with its headers, as JSON in which the body is base64. Both
+	// must fit into one statement of any store.
 	MostKept = 48 << 10
 )
 
@@ -126,9 +127,9 @@ const (
 // OutcomeOf is what X's status says; whole: its answer came to its end.
 func OutcomeOf(status int, whole bool) Outcome {
 	switch {
-	case status == 401, status == 402, status == 408, status == 425, status == 429:
+	case status == 401, status == 402, status == 425, status == 429:
 		return Untried // it wants another credential, money, or another time
-	case whole && status >= 200 && status < 500:
+	case whole && status >= 200 && status < 500 && status != 408: // whose time was up says nothing of what was done
 		return Final
 	}
 	return Open
