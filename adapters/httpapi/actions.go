@@ -26,6 +26,10 @@ func (s *Server) action(r *request) error {
 	if s.wantsLater(r, act) {
 		return s.deliver(r, act, params)
 	}
+	key, err := r.idempotencyKey(act)
+	if err != nil {
+		return err
+	}
 	call := ports.Call{
 		Action: act, Params: params, Query: r.query,
 		Type: r.header(fiber.HeaderContentType), Accept: r.header(fiber.HeaderAccept),
@@ -41,7 +45,7 @@ func (s *Server) action(r *request) error {
 	reply, err := s.services.Actions.Do(r.ctx, actions.Request{
 		ID: r.id, Actor: r.caller.Actor, Address: r.addr, App: s.appOf(r, act), Grant: r.caller.Grant,
 		Scopes: r.caller.Scopes, Session: r.caller.Session, AppOnly: r.caller.AppOnly, Actions: r.caller.Actions,
-		Batch: r.caller.Batch, Key: r.header("Idempotency-Key"), Fresh: r.header(fiber.HeaderCacheControl), Call: call,
+		Batch: r.caller.Batch, Key: key, Fresh: r.header(fiber.HeaderCacheControl), Call: call,
 	})
 	done()
 	if err != nil {

@@ -20,7 +20,7 @@ const (
 		"x-user-limit-24hour-limit, x-user-limit-24hour-remaining, x-user-limit-24hour-reset, " +
 		"x-app-limit-24hour-limit, x-app-limit-24hour-remaining, x-app-limit-24hour-reset, " +
 		"x-transaction-id, retry-after, " + RequestID + ", WWW-Authenticate, DPoP-Nonce, Age, Cache-Status, " +
-		"RateLimit, RateLimit-Policy, Perch-Cost, Perch-Problem, Idempotency-Replayed, Location, Preference-Applied"
+		"RateLimit, RateLimit-Policy, Perch-Cost, Perch-Problem, Idempotency-Replayed, Link, Location, Preference-Applied"
 	preflightTTL = "600" // seconds
 )
 

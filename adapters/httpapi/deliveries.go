@@ -52,6 +52,10 @@ func (s *Server) deliver(r *request, act xapi.Action, params map[string]string) 
 		}
 		within = time.Duration(seconds) * time.Second
 	}
+	key, err := r.idempotencyKey(act)
+	if err != nil {
+		return err
+	}
 	if r.body != nil {
 		if err := r.body.bound(deliveries.MostBody, s.wait.body, s.wait.small); err != nil {
 			return err
@@ -63,7 +67,7 @@ func (s *Server) deliver(r *request, act xapi.Action, params map[string]string) 
 	}
 	d, err := s.services.Deliveries.Accept(r.ctx, deliveries.Request{
 		Actor: r.caller.Actor, App: r.caller.App.ID, Grant: r.caller.Grant, Action: act,
-		Key: r.header("Idempotency-Key"), Within: within,
+		Key: key, Within: within,
 		Call: delivery.Call{
 			Request: r.id, Params: params, Query: r.query, Type: r.header(fiber.HeaderContentType), Body: string(body),
 			Session: string(r.caller.Session), Scopes: r.caller.Scopes, Actions: r.caller.Actions, AppOnly: r.caller.AppOnly,
@@ -154,8 +158,13 @@ func (s *Server) ownDelivery(r *request) (delivery.Delivery, error) {
 // mayActAs reports whether the caller's credential is for the delivery's action.
 func (s *Server) mayActAs(r *request, d delivery.Delivery) bool {
 	act, ok := xapi.ByID(d.Action)
+	return ok && r.mayPerform(act)
+}
+
+// mayPerform reports whether the caller's credential is for the action.
+func (r *request) mayPerform(act xapi.Action) bool {
 	switch c := r.caller; {
-	case !ok, len(c.Actions) > 0 && !xapi.Covers(c.Actions, act):
+	case len(c.Actions) > 0 && !xapi.Covers(c.Actions, act):
 		return false
 	case c.Session != "":
 		return len(c.Scopes.Missing(act.Needs())) == 0

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"net/url"
@@ -9,6 +10,9 @@ import (
 
 	"perch/app/actions"
 	"perch/app/replays"
+	"perch/domain/fault"
+	"perch/domain/idempotency"
+	"perch/domain/xapi"
 	"perch/ports"
 )
 
@@ -85,7 +89,31 @@ func (s *Server) forgetOutcome(r *request) error {
 
 // holder is the caller, whose keys are those of his application and grant.
 func holder(r *request) replays.Holder {
-	return replays.Holder{App: r.caller.App.ID, Grant: r.caller.Grant, AppOnly: r.caller.AppOnly}
+	return replays.Holder{App: r.caller.App.ID, Grant: r.caller.Grant, AppOnly: r.caller.AppOnly, May: r.mayLetGo}
+}
+
+// mayLetGo refuses to have a call forgotten, or looked up, for a caller who might
+// not have made it.
+func (r *request) mayLetGo(action string) error {
+	act, ok := xapi.ByID(action)
+	if ok && r.caller.App.Permits(act) && r.mayPerform(act) {
+		return nil
+	}
+	return fault.New(fault.Forbidden, "this caller may not perform %s, and so not say what became of it; "+
+		"use a credential that may", action).Named("key-action-not-allowed")
+}
+
+// idempotencyKey is the value of the header, "" if there is none, or if it means
+// nothing. One that is
+// empty, or comes twice, is no key.
+func (r *request) idempotencyKey(act xapi.Action) (string, error) {
+	values := r.c.Request().Header.PeekAll("Idempotency-Key")
+	if len(values) == 0 || act.Method == http.MethodGet {
+		return "", nil
+	}
+	key := string(bytes.Join(values, []byte(", ")))
+	_, err := idempotency.ParseKey(key)
+	return key, err
 }
 
 // keySegment is the segment of the path that names a key; "" where it names none.

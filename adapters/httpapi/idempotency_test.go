@@ -6,8 +6,12 @@ import (
 	"testing"
 
 	"perch/adapters/xhttp/xsim"
+	"perch/app/access"
 	"perch/domain/apikey"
+	"perch/domain/client"
+	"perch/domain/fault"
 	"perch/domain/oauth"
+	"perch/domain/xapi"
 )
 
 // made counts the posts that X has made.
@@ -146,6 +150,99 @@ func TestKeysOfOthers(t *testing.T) {
 	}
 	if s := h.act("GET", "/v1/idempotency/k", "").json(t); s["state"] != "unknown" {
 		t.Errorf("afterwards: %v", s)
+	}
+}
+
+// A credential that is not for the call may not let go of its key, or have it
+// looked up.
+func TestWhoMayNotPostLetsNoPostGo(t *testing.T) {
+	h := build(t, plan{})
+	h.sim.Mischief(xsim.Mischief{Match: "createPosts", Kind: "lost", Times: 1, Execute: true})
+	h.act("POST", "/2/tweets", `{"text":"mine"}`, "Idempotency-Key: k")
+	key := func(only ...string) string {
+		return h.key(apikey.Key{App: h.app.ID, Kind: apikey.Secret, Actions: only, Grants: []oauth.GrantID{h.grant}})
+	}
+	for name, bearer := range map[string]string{"a key to read": key("read"), "a key for oneself": key("getUsersMe", "getUsersPosts")} {
+		for _, c := range [][2]string{{"DELETE", ""}, {"POST", "/resolve"}} {
+			a := ask(t, c[0], h.public+"/v1/idempotency/k"+c[1], "", "Authorization: Bearer "+bearer)
+			if a.StatusCode != 403 || a.json(t)["type"] != "urn:perch:problem:key-action-not-allowed" ||
+				!strings.Contains(a.body, "createPosts") {
+				t.Errorf("%s: %s: %d %s", name, c[0], a.StatusCode, a.body)
+			}
+		}
+	}
+	if s := h.act("GET", "/v1/idempotency/k", "").json(t); s["state"] != "unknown" {
+		t.Errorf("afterwards: %v", s)
+	}
+	a := ask(t, "DELETE", h.public+"/v1/idempotency/k", "", "Authorization: Bearer "+key("createPosts"))
+	if a.StatusCode != 204 {
+		t.Errorf("who may post: %d %s", a.StatusCode, a.body)
+	}
+}
+
+// An application or a session that may not post any more is no better.
+func TestWhatIsNotAllowedAnyMoreLetsNothingGo(t *testing.T) {
+	for name, v := range map[string]struct {
+		caller access.Caller
+		want   bool
+	}{
+		"an application for everything":   {access.Caller{App: client.App{Actions: []string{xapi.Everything}}}, true},
+		"an application that reads":       {access.Caller{App: client.App{Actions: []string{"read"}}}, false},
+		"a session that may post":         {access.Caller{App: client.App{Actions: []string{xapi.Everything}}, Session: "s", Scopes: "tweet.read tweet.write users.read"}, true},
+		"a session that may read":         {access.Caller{App: client.App{Actions: []string{xapi.Everything}}, Session: "s", Scopes: "tweet.read users.read"}, false},
+		"a session with no scopes at all": {access.Caller{App: client.App{Actions: []string{xapi.Everything}}, Session: "s"}, false},
+	} {
+		may := (&request{caller: v.caller}).mayLetGo
+		if err := may("createPosts"); (err == nil) != v.want || err != nil && fault.KindOf(err) != fault.Forbidden {
+			t.Errorf("%s: %v", name, err)
+		}
+		if may("no-such-action") == nil {
+			t.Errorf("%s: an action that is gone", name)
+		}
+	}
+}
+
+func TestAnEmptyKeyIsNoKey(t *testing.T) {
+	h := build(t, plan{})
+	for name, headers := range map[string][]string{
+		"empty": {"Idempotency-Key: "}, "space": {"Idempotency-Key:  "}, "later": {"Idempotency-Key: ", "Prefer: respond-async"},
+	} {
+		a := h.act("POST", "/2/tweets", `{"text":"a"}`, headers...)
+		if a.StatusCode != 400 || a.json(t)["type"] != "urn:perch:problem:idempotency-key-malformed" {
+			t.Errorf("%s: %d %s", name, a.StatusCode, a.body)
+		}
+	}
+	if a := h.act("GET", "/2/users/me", "", "Idempotency-Key: "); a.StatusCode != 200 {
+		t.Errorf("a read, of which it means nothing: %d %s", a.StatusCode, a.body)
+	}
+	if h.made() != 0 {
+		t.Errorf("%d posts", h.made())
+	}
+}
+
+func TestTwoKeysAreNoKey(t *testing.T) {
+	h := build(t, plan{})
+	req, err := http.NewRequestWithContext(t.Context(), "POST", h.public+"/2/tweets", strings.NewReader(`{"text":"a"}`))
+	must(t, err)
+	req.Header = http.Header{"Authorization": {"Bearer " + h.sk}, "Idempotency-Key": {"a", "b"}}
+	res, err := http.DefaultClient.Do(req)
+	must(t, err)
+	must(t, res.Body.Close())
+	if res.StatusCode != 400 || h.made() != 0 {
+		t.Errorf("%d, %d posts", res.StatusCode, h.made())
+	}
+}
+
+// Whoever gets X's 5xx is told where to look.
+func TestAFaultOfXLinksToWhereToLook(t *testing.T) {
+	h := build(t, plan{})
+	h.sim.Mischief(xsim.Mischief{Match: "createPosts", Kind: "status", Status: 503, Times: 1, Execute: true})
+	a := h.act("POST", "/2/tweets", `{"text":"a"}`, "Idempotency-Key: k")
+	if want := "<" + h.public + `/v1/idempotency/k>; rel="status"`; a.StatusCode != 503 || a.Header.Get("Link") != want {
+		t.Errorf("%d, Link %q", a.StatusCode, a.Header.Get("Link"))
+	}
+	if !strings.Contains(readable, "Link") {
+		t.Error("pages cannot read the header")
 	}
 }
 
