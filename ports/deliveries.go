@@ -36,6 +36,6 @@ type Deliveries interface {
 type DeliveryQueue interface {
 	// Claim gives the lease's holder up to n deliveries that are due at now, as
 	// Delivery.Claim does: the first of their lines, and those that have no time
-	// left. Of many claimers one gets each, until its lease has run out.
+	// left and are not in doubt. Of many claimers one gets each, until its lease has run out.
 	Claim(ctx context.Context, now time.Time, l delivery.Lease, n int) ([]delivery.Delivery, error)
 }

@@ -230,11 +230,11 @@ func furnish(t testing.TB, p plan, x ports.TwitterGateway, issuer string, log *s
 	as := actions.New(actions.Parts{
 		Grants: gs, Consents: ss, XApps: xs, X: x, Observer: silence{}, Tolls: actions.Tolls(rules),
 		Replays: once,
-		Apps:    s.apps, Keys: s.keys,
+		Apps:    s.apps, Keys: s.keys, Now: time.Now,
 	})
 	return Services{
 		Deliveries: deliveries.New(deliveries.Parts{
-			Store: store.Deliveries(), Queue: store.DeliveryQueue(), Actions: as, Keyring: ring, Observer: silence{},
+			Store: store.Deliveries(), Queue: store.DeliveryQueue(), Actions: as, Keyring: ring, Observer: telemetry.NewLog(log),
 			Now: time.Now, Room: delivery.Room{Line: 3, App: 10},
 		}),
 		Gate: access.New(cs, ss), Actions: as,

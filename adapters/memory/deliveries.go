@@ -121,7 +121,7 @@ func (s *Deliveries) Claim(
 	}
 	var due []delivery.Delivery
 	for _, d := range t.rows {
-		if d.Due(now) && (d.Late(now) || first[d.Line()] == d.Seq) {
+		if d.Due(now) && (d.Lapsed(now) || first[d.Line()] == d.Seq) {
 			due = append(due, d)
 		}
 	}

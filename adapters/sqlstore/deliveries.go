@@ -147,7 +147,7 @@ func (s *Deliveries) Claim(
 			lease_holder = ?2, lease_until = ?3, version = version + 1
 		WHERE ended = 0 AND lease_until <= ?1 AND id IN (
 			SELECT d.id FROM deliveries AS d
-			WHERE d.ended = 0 AND d.lease_until <= ?1 AND (d.until <= ?1 OR d.next_try <= ?1 AND NOT EXISTS (
+			WHERE d.ended = 0 AND d.lease_until <= ?1 AND (d.doubt = 0 AND d.until <= ?1 OR d.next_try <= ?1 AND NOT EXISTS (
 				SELECT 1 FROM deliveries AS e WHERE e.line = d.line AND e.seq < d.seq AND e.ended = 0))
 			ORDER BY d.next_try, d.id LIMIT ?4)
 		RETURNING *`

@@ -35,6 +35,8 @@ func (s *Service) Allows(ctx context.Context, d delivery.Delivery, c delivery.Ca
 // Deliver performs a call that was accepted before, as Do does, with the
 // delivery's idempotency key. If an earlier attempt's answer was lost it looks at
 // X what became of that first. With ErrUnsent in an error's chain X was not asked.
+// When the delivery's time is over it only looks: a call whose key is free then is
+// fault.Conflict named delivery.TooLate.
 // If nobody can find out whether it was, that is fault.Conflict named
 // idempotency-unknown, without a time after which to try again.
 func (s *Service) Deliver(ctx context.Context, d delivery.Delivery, c delivery.Call) (ports.Reply, error) {
@@ -103,12 +105,12 @@ func (s *Service) allowed(ctx context.Context, d delivery.Delivery, c delivery.C
 	case app.Status == client.Suspended:
 		return r, fault.New(fault.Forbidden, "this client application is suspended").Named("app-suspended")
 	}
-	if err := s.keyHolds(ctx, d, c); err != nil {
+	if c, err = s.present(ctx, d, c); err != nil {
 		return r, err
 	}
 	r = Request{
 		ID: c.Request, Actor: d.Actor, App: app, Grant: d.Grant, Scopes: c.Scopes, Session: session.ID(c.Session),
-		AppOnly: c.AppOnly, Actions: c.Actions, Batch: true, Key: quoted(d.Key),
+		AppOnly: c.AppOnly, Actions: c.Actions, Batch: true, Key: quoted(d.Key), Until: d.Until,
 		Call: ports.Call{Action: act, Params: c.Params, Query: c.Query, Type: c.Type, Accept: "application/json"},
 	}
 	if c.Body != "" {
@@ -126,14 +128,26 @@ func quoted(key string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(key) + `"`
 }
 
-// keyHolds refuses what was asked with a key that was revoked since.
-func (s *Service) keyHolds(ctx context.Context, d delivery.Delivery, c delivery.Call) error {
+// present is the call as the key with which it was asked allows it now. One that
+// may not be used any more, or not for the grant, is refused.
+func (s *Service) present(ctx context.Context, d delivery.Delivery, c delivery.Call) (delivery.Call, error) {
 	if c.Session != "" || s.Keys == nil {
-		return nil
+		return c, nil
 	}
 	key, err := s.Keys.Get(ctx, apikey.ID(d.Actor))
-	if err == nil && !key.Revoked.IsZero() || errors.Is(err, fault.NotFound) {
-		return fault.New(fault.Forbidden, "the key with which this was asked was revoked").Named("key-revoked")
+	switch {
+	case err == nil && !key.Revoked.IsZero(), errors.Is(err, fault.NotFound):
+		return c, fault.New(fault.Forbidden, "the key with which this was asked was revoked; ask with another one").
+			Named("key-revoked")
+	case err != nil:
+		return c, err
+	case !key.Good(s.Now()):
+		return c, fault.New(fault.Forbidden, "the key with which this was asked has expired while it waited; "+
+			"ask with another one").Named("key-expired")
+	case d.Grant != "" && !key.ActsFor(d.Grant):
+		return c, fault.New(fault.Forbidden, "the key with which this was asked is bound to other grants by now; "+
+			"ask with another one, or let an operator add the grant to it").Named("bound-key")
 	}
-	return err
+	c.Actions, c.AppOnly = key.Actions, c.AppOnly && key.AppOnly
+	return c, nil
 }

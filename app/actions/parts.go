@@ -2,6 +2,7 @@ package actions
 
 import (
 	"context"
+	"time"
 
 	"perch/domain/client"
 	"perch/domain/oauth"
@@ -66,7 +67,7 @@ type cache interface {
 func Tolls(t ...toll) []toll { return t }
 
 // Parts are what the service works with. Tolls, Replays and Cache may be missing;
-// Apps, Keys and Resolver are for deliveries.
+// Apps, Keys, Resolver and Now are for deliveries.
 type Parts struct {
 	Grants   grants
 	Consents consents
@@ -79,4 +80,5 @@ type Parts struct {
 	Resolver resolver
 	Apps     apps
 	Keys     apikeys
+	Now      func() time.Time // that replicas have in common
 }

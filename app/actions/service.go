@@ -12,6 +12,7 @@ import (
 
 	"perch/domain/audit"
 	"perch/domain/client"
+	"perch/domain/delivery"
 	"perch/domain/fault"
 	"perch/domain/oauth"
 	"perch/domain/session"
@@ -39,6 +40,7 @@ type Request struct {
 	Batch   bool          // nobody waits for the answer
 	Key     string        // the Idempotency-Key; empty: none
 	Fresh   string        // the request's Cache-Control
+	Until   time.Time     // X is not asked later than that; zero: whenever
 	Call    ports.Call    // without X App, application and token, which are set here
 }
 
@@ -61,7 +63,7 @@ func (s *Service) Do(ctx context.Context, r Request) (reply ports.Reply, err err
 	if err := permit(r); err != nil {
 		return reply, err
 	}
-	j := job{call: r.Call}
+	j := job{call: r.Call, until: r.Until}
 	j.call.XApp, j.call.App = r.App.XApp, r.App.ID
 	if err := j.hold(); err != nil { // first: it may take a while, and what is looked at now must still be so
 		return reply, err
@@ -98,6 +100,8 @@ type job struct {
 	as   credential
 	body func() io.Reader // the call's body anew; nil where it streams
 	kept []byte           // the body; nil where it streams or there is none
+
+	until time.Time // X is not asked later than that; zero: whenever
 }
 
 // perform pays the tolls, asks X, and settles.
@@ -109,6 +113,9 @@ func (s *Service) perform(ctx context.Context, j job, sent func(context.Context)
 			settle(ctx, &reply, err)
 		}
 	}()
+	if err := s.late(j); err != nil {
+		return reply, unsent(err)
+	}
 	for _, t := range s.Tolls {
 		settle, err := t.Enter(ctx, j.who, j.call)
 		if err != nil {
@@ -122,11 +129,23 @@ func (s *Service) perform(ctx context.Context, j job, sent func(context.Context)
 	if err := sent(ctx); err != nil {
 		return reply, unsent(err)
 	}
+	if err := s.late(j); err != nil { // the tolls, the token or the store took their time
+		return reply, unsent(err)
+	}
 	reply, err = s.X.Do(ctx, j.call)
 	if err != nil || reply.Status != 401 || j.as.distrust == nil {
 		return reply, err
 	}
 	return s.again(ctx, j, reply)
+}
+
+// late refuses a call whose time is over.
+func (s *Service) late(j job) error {
+	if j.until.IsZero() || s.Now().Before(j.until) {
+		return nil
+	}
+	return fault.New(fault.Conflict, "the time in which this was to be sent was over before X could be asked").
+		Named(delivery.TooLate)
 }
 
 // unsent marks an error before which X was not asked.
@@ -172,6 +191,9 @@ func (s *Service) again(ctx context.Context, j job, refused ports.Reply) (ports.
 		return known, fault.New(fault.Unavailable,
 			"X wanted a newer access token, which is there now; send the request again").
 			Named("send-again").After(time.Second)
+	}
+	if err := s.late(j); err != nil {
+		return known, err
 	}
 	j.call.Fresh = !token.Equal(j.call.Token)
 	j.call.Body, j.call.Token = j.body(), token

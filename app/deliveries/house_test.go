@@ -54,10 +54,13 @@ type box struct {
 	allows error           // what is said of every call before X is asked
 	answer func(key string) (status int, err error)
 	before func(key string) // X is asked
+	body   string           // of X's refusals
+	wait   string           // their Retry-After
+	now    func() time.Time
 }
 
 func newBox() *box {
-	return &box{known: map[string]bool{}, asked: map[string]bool{}}
+	return &box{body: `{"title":"no"}`, known: map[string]bool{}, asked: map[string]bool{}}
 }
 
 // down is what is said while X is not reached.
@@ -94,9 +97,14 @@ func (b *box) Deliver(ctx context.Context, d delivery.Delivery, c delivery.Call)
 		b.known[key] = true // it was looked for at X, and is there
 		return reply(201, `{"data":{"id":"1"}}`), nil
 	}
+	if b.now != nil && d.Late(b.now()) {
+		return ports.Reply{}, fmt.Errorf("%w: %w", fault.New(fault.Conflict, "too late").Named(delivery.TooLate), ports.ErrUnsent)
+	}
 	if b.answer != nil {
 		if status, err := b.answer(d.Key); err != nil || status >= 300 {
-			return reply(status, `{"title":"no"}`), err
+			r := reply(status, b.body)
+			r.Header["Retry-After"] = []string{b.wait}
+			return r, err
 		}
 	}
 	b.asked[key], b.known[key] = true, true
@@ -195,6 +203,7 @@ func newHouse(t *testing.T) *house {
 // again is another replica over the store, or the same one after a restart.
 func (h *house) again(s store) *house {
 	n := &house{t: h.t, clock: h.clock, box: h.box, store: s, ring: h.ring}
+	h.box.now = h.clock.Now
 	n.Service = deliveries.New(deliveries.Parts{
 		Store: s.Deliveries(), Queue: s.DeliveryQueue(), Actions: h.box, Keyring: h.ring, Observer: n, Now: h.clock.Now,
 		Room: delivery.Room{Line: 50, App: 120}, Every: 20 * time.Millisecond,

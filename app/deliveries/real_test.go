@@ -125,6 +125,7 @@ func (w *world) replica(s *sqlstore.Store, do func(context.Context, ports.Call, 
 	w.t.Cleanup(once.Close)
 	as := actions.New(actions.Parts{
 		Grants: gs, XApps: xs, X: gateway{x, do}, Observer: h, Replays: once, Apps: registry.Apps(), Resolver: resolver{once},
+		Now: w.clock.Now,
 	})
 	return &replica{T: w.t, world: w, Service: deliveries.New(deliveries.Parts{
 		Store: s.Deliveries(), Queue: s.DeliveryQueue(), Actions: as, Keyring: w.ring, Observer: h, Now: w.clock.Now,

@@ -35,6 +35,8 @@ func refused(d delivery.Delivery, status int, err error, now time.Time) delivery
 	switch {
 	case o.Problem == keyInProgress:
 		return d.Postpone(o, wait, doubtful, spread(), now)
+	case o.Problem == delivery.TooLate:
+		return tooLate(d, o, now)
 	case o.Problem == keyDone:
 		return d.End(delivery.Done, o, now)
 	case o.Problem == keyUnknown && wait == 0:
@@ -45,6 +47,20 @@ func refused(d delivery.Delivery, status int, err error, now time.Time) delivery
 		return d.GiveUp(now) // it is forbidden now; it may have been done before
 	}
 	return d.End(delivery.Failed, o, now)
+}
+
+// tooLate ends a delivery for which X may not be asked any more. Its key was free,
+// so X has not performed it, unless the key of such an action is let go in doubt.
+func tooLate(d delivery.Delivery, o delivery.Outcome, now time.Time) delivery.Delivery {
+	act, _ := xapi.ByID(d.Action)
+	switch {
+	case d.Doubt.IsZero():
+		return d.Settle(now)
+	case act.Idempotent:
+		return d.GiveUp(now)
+	}
+	o.Detail = "X has not done it, and its time is over, so it is not sent any more"
+	return d.End(delivery.Expired, o, now)
 }
 
 // final reports whether the call would fail tomorrow too.

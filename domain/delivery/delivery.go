@@ -137,10 +137,13 @@ func (d Delivery) Label(kind string) string {
 }
 
 // Due reports whether it may be worked on at now, if it is the first in its line.
-// One that has no time left needs no turn.
+// One that has no time left needs no turn, unless it is in doubt.
 func (d Delivery) Due(now time.Time) bool {
-	return d.Ended.IsZero() && !now.Before(d.Lease.Until) && (!now.Before(d.Next) || d.Late(now))
+	return d.Waits() && !now.Before(d.Lease.Until) && (!now.Before(d.Next) || d.Lapsed(now))
 }
+
+// Lapsed reports whether its time is over at now, and X has not performed it.
+func (d Delivery) Lapsed(now time.Time) bool { return d.Doubt.IsZero() && d.Late(now) }
 
 // Late reports whether its time is over at now.
 func (d Delivery) Late(now time.Time) bool { return !now.Before(d.Until) }

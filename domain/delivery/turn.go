@@ -22,6 +22,10 @@ const (
 	Longest = 7 * 24 * time.Hour
 )
 
+// TooLate names the refusal of a call, or the end of a delivery, whose time is
+// over.
+const TooLate = "delivery-expired"
+
 // End returns the delivery as it is for good.
 func (d Delivery) End(s State, o Outcome, now time.Time) Delivery {
 	d.State, d.Outcome, d.Ended, d.Lease = s, o, now, Lease{}
@@ -33,8 +37,9 @@ func (d Delivery) End(s State, o Outcome, now time.Time) Delivery {
 
 // Over reports whether it must not be tried any more at now: its time is over, or
 // it is in doubt for so long that another attempt might not notice an earlier one.
+// What is in doubt when its time is over is still looked for at X.
 func (d Delivery) Over(now time.Time) bool {
-	return d.Late(now) || !d.Doubt.IsZero() && now.Sub(d.Doubt) >= longestTalk
+	return d.Lapsed(now) || !d.Doubt.IsZero() && now.Sub(d.Doubt) >= longestTalk
 }
 
 // Settle ends a delivery that is over. One of which nobody knows whether X has
@@ -45,7 +50,7 @@ func (d Delivery) Settle(now time.Time) Delivery {
 	}
 	o := d.Outcome
 	if o.Problem == "" {
-		o.Problem, o.Detail = "delivery-expired", "it could not be sent in its time; the one in front of it took longer"
+		o.Problem, o.Detail = TooLate, "it could not be sent in its time; the one in front of it took longer"
 	}
 	return d.End(Expired, o, now)
 }
@@ -54,7 +59,7 @@ func (d Delivery) Settle(now time.Time) Delivery {
 func (d Delivery) GiveUp(now time.Time) Delivery {
 	return d.End(Unknown, Outcome{
 		Status: d.Outcome.Status, Problem: "idempotency-unknown",
-		Detail: "X was asked, its answer was lost, and what X shows does not tell whether it was done; " +
+		Detail: "X was asked, its answer was lost, and Perch could not find out whether it was done; " +
 			"look at X before you send it again",
 	}, now)
 }
@@ -77,7 +82,7 @@ func (d Delivery) Postpone(o Outcome, wait time.Duration, unsure bool, spread fl
 		wait = min(wait, longestHint) + time.Duration(spread*float64(time.Second))
 	}
 	d.State, d.Outcome, d.Lease = Queued, o, Lease{}
-	if d.Next = now.Add(wait); d.Next.After(d.Until) {
+	if d.Next = now.Add(wait); d.Doubt.IsZero() && d.Next.After(d.Until) {
 		d.Next = d.Until
 	}
 	return d

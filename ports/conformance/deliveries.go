@@ -286,6 +286,11 @@ func deliveriesLate(t *testing.T, q Queue) {
 	must(t, true, drop(q.Put(t.Context(), late, roomy())))
 	wantSame(t, "before its end", idsOf(claimed(t, q, 9, turn("w", 20))), []delivery.ID{"a"})
 	wantSame(t, "at its end", idsOf(claimed(t, q, 10, turn("w", 20))), []delivery.ID{"b"})
+	doubt := waiting("c", "h")
+	doubt.Until, doubt.Next, doubt.Doubt = at(10), at(30), at(5)
+	must(t, true, drop(q.Put(t.Context(), doubt, roomy())))
+	wantSame(t, "one in doubt before it is looked for again", len(claimed(t, q, 15, turn("v", 40))), 0)
+	wantSame(t, "one in doubt then", idsOf(claimed(t, q, 30, turn("v", 40))), []delivery.ID{"a", "b", "c"})
 }
 
 func deliveriesOvertaken(t *testing.T, q Queue) {

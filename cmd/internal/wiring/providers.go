@@ -107,12 +107,13 @@ func newQuotas(s Stores, now *clock.Clock, cfg config.Config) (*quotas.Service, 
 func newActions(
 	s Stores, g *grants.Service, ss *sessions.Service, xs *xapps.Service, x *xhttp.Gateway, o ports.Observer,
 	limits *quotas.Service, till *spending.Service, keep *cache.Service, once *replays.Service,
+	now *clock.Clock,
 ) *actions.Service {
 	xs = xs.Through(s.Warm.Registry.XApps())
 	return actions.New(actions.Parts{
 		Apps: s.Warm.Registry.Apps(), Keys: s.Warm.Registry.Keys(), Resolver: resolver{once},
 		Grants: g, Consents: ss, XApps: xs, X: x, Observer: o, Tolls: actions.Tolls(limits, till, keep), Cache: keep,
-		Replays: once,
+		Replays: once, Now: now.Now,
 	})
 }
 

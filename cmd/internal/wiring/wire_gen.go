@@ -76,7 +76,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		return nil, nil, err
 	}
 	replaysService, cleanup4 := newReplays(stores, keyring, clock, cfg)
-	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, quotasService, spendingService, cacheService, replaysService)
+	actionsService := newActions(stores, grantsService, sessionsService, service, gateway, observer, quotasService, spendingService, cacheService, replaysService, clock)
 	deliveriesService, cleanup5 := newDeliveries(ctx, stores, actionsService, keyring, clock, observer, cfg)
 	gate := newGate(stores, clientsService, sessionsService)
 	operatorsService, cleanup6, err := newOperators(ctx, stores, keyring, uses, observer, cfg)
