@@ -76,9 +76,12 @@ func (s *Server) deliver(r *request, act xapi.Action, params map[string]string) 
 	if err != nil {
 		return err
 	}
+	r.c.Set(fiber.HeaderLocation, "/v1/deliveries/"+string(d.ID))
+	if !d.Waits() { // the key is of one that has ended: nothing is taken over
+		return s.showDelivery(r, d)
+	}
 	r.c.Status(http.StatusAccepted)
 	r.c.Set("Preference-Applied", respondAsync)
-	r.c.Set(fiber.HeaderLocation, "/v1/deliveries/"+string(d.ID))
 	r.json(plainJSON, viewDelivery(d))
 	return nil
 }
@@ -116,6 +119,12 @@ func (s *Server) getDelivery(r *request) error {
 	if err != nil {
 		return err
 	}
+	return s.showDelivery(r, d)
+}
+
+// showDelivery answers with the delivery, and with X's reply if the caller may
+// perform the action.
+func (s *Server) showDelivery(r *request, d delivery.Delivery) error {
 	v := viewDelivery(d)
 	if s.mayActAs(r, d) {
 		reply, err := s.services.Deliveries.Reply(r.ctx, d)
@@ -139,7 +148,7 @@ func (s *Server) cancelDelivery(r *request) error {
 		return fault.New(fault.Forbidden, "this caller may not perform %s, and so not cancel it; "+
 			"use a credential that may", d.Action).Named("key-action-not-allowed")
 	}
-	if _, err := s.services.Deliveries.Cancel(r.ctx, r.id, d); err != nil {
+	if _, err := s.services.Deliveries.Cancel(r.ctx, deliveries.By{Actor: r.caller.Actor, Request: r.id}, d); err != nil {
 		return err
 	}
 	r.c.Status(http.StatusNoContent)
@@ -191,7 +200,7 @@ func (s *Server) cancelAnyDelivery(r *request) error {
 		return err
 	}
 	r.event.App, r.event.Grant = d.App, d.Grant
-	if _, err := s.services.Deliveries.Cancel(r.ctx, r.id, d); err != nil {
+	if _, err := s.services.Deliveries.Cancel(r.ctx, deliveries.By{Actor: string(r.by.ID), Request: r.id}, d); err != nil {
 		return err
 	}
 	r.c.Status(http.StatusNoContent)

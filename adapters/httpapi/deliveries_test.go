@@ -3,11 +3,15 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
+	"perch/app/operators"
 	"perch/domain/apikey"
 	"perch/domain/client"
+	"perch/domain/secret"
 )
 
 const later = "Prefer: respond-async"
@@ -27,6 +31,16 @@ func (h *house) queue(text string, headers ...string) string {
 		h.t.Fatalf("a post for later: %d %s", a.StatusCode, a.body)
 	}
 	return a.json(h.t)["id"].(string)
+}
+
+// logged reports whether a line of the log has all the words.
+func (h *house) logged(words ...string) bool {
+	for line := range strings.Lines(h.log.String()) {
+		if !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(line, word) }) {
+			return true
+		}
+	}
+	return false
 }
 
 func (h *house) delivery(id string) answer {
@@ -112,8 +126,7 @@ func TestDeliveriesAreSeenByThoseWhoSeeTheGrant(t *testing.T) {
 	reader := "Authorization: Bearer " + h.key(apikey.Key{App: h.app.ID, Kind: apikey.Secret, Actions: []string{"read"}})
 	stranger := "Authorization: Bearer " + h.key(apikey.Key{App: other.ID, Kind: apikey.Secret})
 	session := "Authorization: Bearer " + h.signIn()["access_token"].(string)
-	elsewhere := h.operator("POST", "/admin/v1/grants/import", fmt.Sprintf(
-		`{"app_id":%q,"user_id":"42","access_token":"a","scope":"tweet.read tweet.write users.read"}`, h.app.ID)).json(t)["id"].(string)
+	elsewhere := h.elsewhere()
 	a := ask(t, "POST", h.public+"/2/tweets", `{"text":"of another"}`, server, "Perch-Grant: "+elsewhere, later)
 	if a.StatusCode != http.StatusAccepted {
 		t.Fatal(a.body)
@@ -163,6 +176,11 @@ func TestWhatWaitsCanBeCancelled(t *testing.T) {
 		t.Errorf("an operator cancels: %d %s", a.StatusCode, a.body)
 	}
 	h.work()
+	for who, cancelled := range map[string]string{"actor=key_": id, "actor=" + string(operators.Root): byOperator} {
+		if !h.logged("action=delivery.cancel", who, cancelled) {
+			t.Errorf("that %s cancelled %s is not in the log: %s", who, cancelled, h.log)
+		}
+	}
 	list := h.operator("GET", "/admin/v1/deliveries?state=cancelled&app="+string(h.app.ID)+"&grant="+string(h.grant), "")
 	if got := data(t, list); len(got) != 2 {
 		t.Errorf("operators see %s", list.body)
@@ -177,6 +195,44 @@ func TestWhatWaitsCanBeCancelled(t *testing.T) {
 	}
 }
 
+func TestTheKeyOfADeliveryThatHasEndedTellsItsEnd(t *testing.T) {
+	h := build(t, plan{})
+	id := h.queue("once", "Idempotency-Key: k")
+	h.work()
+	a := h.act("POST", "/2/tweets", `{"text":"once"}`, later, "Idempotency-Key: k")
+	v := a.json(t)
+	if a.StatusCode != http.StatusOK || a.Header.Get("Preference-Applied") != "" || v["id"] != id || v["state"] != "done" ||
+		!strings.Contains(a.body, `"reply"`) {
+		t.Errorf("the same again: %d %v %s", a.StatusCode, a.Header, a.body)
+	}
+	a = h.act("POST", "/2/tweets", `{"text":"twice"}`, later, "Idempotency-Key: k")
+	if a.StatusCode != http.StatusUnprocessableEntity || !strings.Contains(a.body, "idempotency-key-reused") {
+		t.Errorf("something else: %d %s", a.StatusCode, a.body)
+	}
+	never := h.queue("never", "Idempotency-Key: c")
+	h.act("DELETE", "/v1/deliveries/"+never, "")
+	a = h.act("POST", "/2/tweets", `{"text":"never"}`, later, "Idempotency-Key: c")
+	if v := a.json(t); a.StatusCode != http.StatusOK || v["id"] != never || v["state"] != "cancelled" {
+		t.Errorf("after it was cancelled: %d %s", a.StatusCode, a.body)
+	}
+}
+
+// elsewhere is another grant of the application.
+func (h *house) elsewhere() string {
+	h.t.Helper()
+	return h.operator("POST", "/admin/v1/grants/import", fmt.Sprintf(
+		`{"app_id":%q,"user_id":"42","access_token":"a","scope":"tweet.read tweet.write users.read"}`, h.app.ID)).
+		json(h.t)["id"].(string)
+}
+
+// keyOfCaller has an operator do something to the key with which act asks.
+func (h *house) keyOfCaller(method, body string) answer {
+	h.t.Helper()
+	_, key, err := h.services.Clients.Authenticate(h.t.Context(), secret.New(h.sk), netip.MustParseAddr("127.0.0.1"))
+	must(h.t, err)
+	return h.operator(method, "/admin/v1/keys/"+string(key.ID), body)
+}
+
 // What may be done is looked up when it is sent.
 func TestWhoLosesTheRightLosesWhatWaits(t *testing.T) {
 	for what, lose := range map[string]func(t *testing.T, h *house) answer{
@@ -189,13 +245,12 @@ func TestWhoLosesTheRightLosesWhatWaits(t *testing.T) {
 		"grant-revoked": func(t *testing.T, h *house) answer {
 			return h.operator("DELETE", "/admin/v1/grants/"+string(h.grant), "")
 		},
-		"key-revoked": func(t *testing.T, h *house) answer {
-			keys := data(t, h.operator("GET", "/admin/v1/apps/"+string(h.app.ID)+"/keys", ""))
-			var last answer
-			for _, id := range keys {
-				last = h.operator("DELETE", "/admin/v1/keys/"+id, "")
-			}
-			return last
+		"key-revoked": func(_ *testing.T, h *house) answer { return h.keyOfCaller("DELETE", "") },
+		"key-action-not-allowed": func(_ *testing.T, h *house) answer {
+			return h.keyOfCaller("PATCH", `{"actions":["read"]}`)
+		},
+		"bound-key": func(_ *testing.T, h *house) answer {
+			return h.keyOfCaller("PATCH", fmt.Sprintf(`{"grants":[%q]}`, h.elsewhere()))
 		},
 	} {
 		t.Run(what, func(t *testing.T) {

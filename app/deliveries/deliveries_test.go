@@ -240,7 +240,7 @@ func TestALostAnswerIsAskedForUntilItIsKnown(t *testing.T) {
 	if got.Doubt.IsZero() {
 		t.Error("nobody doubts that X has not performed it")
 	}
-	if _, err := h.Cancel(t.Context(), "req_2", got); fault.SlugOf(err) != "delivery-sending" {
+	if _, err := h.Cancel(t.Context(), deliveries.By{Actor: "key_2", Request: "req_2"}, got); fault.SlugOf(err) != "delivery-sending" {
 		t.Errorf("it can be cancelled: %v", err)
 	}
 	h.box.lose(got, "one") // X had performed it

@@ -20,7 +20,7 @@ func TestCancellingRacesSending(t *testing.T) {
 		d := h.accept("g", "one")
 		var both sync.WaitGroup
 		var err error
-		both.Go(func() { _, err = h.Cancel(t.Context(), "req_2", d) })
+		both.Go(func() { _, err = h.Cancel(t.Context(), deliveries.By{Actor: "key_2", Request: "req_2"}, d) })
 		both.Go(func() { h.work() })
 		both.Wait()
 		if err == nil {
@@ -40,13 +40,13 @@ func TestWhatIsBeingSentCannotBeCancelled(t *testing.T) {
 	h := newHouse(t)
 	d := h.accept("g", "one")
 	h.box.before = func(string) {
-		if _, err := h.Cancel(t.Context(), "req_2", d); fault.SlugOf(err) != "delivery-sending" {
+		if _, err := h.Cancel(t.Context(), deliveries.By{Actor: "key_2", Request: "req_2"}, d); fault.SlugOf(err) != "delivery-sending" {
 			t.Errorf("while it is sent: %v", err)
 		}
 	}
 	h.work()
 	got := h.want(d.ID, delivery.Done)
-	if _, err := h.Cancel(t.Context(), "req_3", got); fault.SlugOf(err) != "delivery-ended" {
+	if _, err := h.Cancel(t.Context(), deliveries.By{Actor: "key_2", Request: "req_3"}, got); fault.SlugOf(err) != "delivery-ended" {
 		t.Errorf("afterwards: %v", err)
 	}
 }

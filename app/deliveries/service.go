@@ -78,14 +78,15 @@ type Request struct {
 
 // Accept takes a call over. When it returns a delivery the store has it. What
 // could never be performed is refused at once. The same key of one grant gives the
-// same delivery, and fault.Conflict if it asks for something else.
+// same delivery, which may have ended, and fault.Conflict if it asks for something
+// else.
 func (s *Service) Accept(ctx context.Context, r Request) (d delivery.Delivery, err error) {
 	now := s.Now()
 	d = delivery.Delivery{
 		ID: delivery.NewID(now, rand.Text()), App: r.App, Grant: r.Grant, Actor: r.Actor, Action: r.Action.ID, Key: r.Key,
 		Created: now, Until: now.Add(delivery.Usual), State: delivery.Queued, Next: now,
 	}
-	defer func() { s.told(ctx, "accept", r.Call.Request, d, err) }()
+	defer func() { s.told(ctx, "accept", By{Actor: r.Actor, Request: r.Call.Request}, d, err) }()
 	if d.Key, err = keyOf(r.Key, d.ID); err != nil {
 		return d, err
 	}
@@ -193,9 +194,12 @@ func (s *Service) Reply(ctx context.Context, d delivery.Delivery) ([]byte, error
 	return []byte(text.Reveal()), err
 }
 
+// By is who does something, and with which request.
+type By struct{ Actor, Request string }
+
 // Cancel ends a delivery that waits. One that is being sent, or has ended, is
 // fault.Conflict.
-func (s *Service) Cancel(ctx context.Context, request string, d delivery.Delivery) (delivery.Delivery, error) {
+func (s *Service) Cancel(ctx context.Context, by By, d delivery.Delivery) (delivery.Delivery, error) {
 	for {
 		next, err := d.Cancel(s.Now())
 		if err != nil {
@@ -203,7 +207,7 @@ func (s *Service) Cancel(ctx context.Context, request string, d delivery.Deliver
 		}
 		next, err = s.Store.Swap(ctx, d, next)
 		if !errors.Is(err, fault.Conflict) {
-			s.told(ctx, "cancel", request, next, err)
+			s.told(ctx, "cancel", by, next, err)
 			s.wake()
 			return next, err
 		}
@@ -237,10 +241,10 @@ func (s *Service) call(ctx context.Context, d delivery.Delivery) (c delivery.Cal
 	return c, nil
 }
 
-// told writes down what was done.
-func (s *Service) told(ctx context.Context, what, request string, d delivery.Delivery, err error) {
+// told writes down what was done, and by whom.
+func (s *Service) told(ctx context.Context, what string, by By, d delivery.Delivery, err error) {
 	e := audit.Event{
-		At: s.Now().UTC(), Request: request, Actor: d.Actor, App: d.App, Grant: d.Grant, Target: string(d.ID),
+		At: s.Now().UTC(), Request: by.Request, Actor: by.Actor, App: d.App, Grant: d.Grant, Target: string(d.ID),
 		Verb: "delivery." + what, Status: d.Outcome.Status, Outcome: audit.Done, Err: err,
 	}
 	if err != nil {

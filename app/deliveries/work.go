@@ -147,5 +147,5 @@ func (s *Service) ended(ctx context.Context, request string, d delivery.Delivery
 	if d.State != delivery.Done {
 		err = fault.New(fault.Upstream, "%s", d.Outcome.Detail).Named(d.Outcome.Problem)
 	}
-	s.told(ctx, string(d.State), request, d, err)
+	s.told(ctx, string(d.State), By{Actor: d.Actor, Request: request}, d, err)
 }
