@@ -2,6 +2,7 @@ package spend_test
 
 import (
 	"testing"
+	"unicode"
 
 	"pgregory.net/rapid"
 
@@ -90,6 +91,7 @@ func TestLinksAreFound(t *testing.T) {
 		"http://x", "HTTPS://EXAMPLE.COM", "ftp://a", "example.com", "Example.CO", "see example.com.", "(example.org)",
 		"a.example.com/path?x=1", "x.io", "sub.domain.co.uk", "example.com, and", "example.com日本", "日本.com", "bücher.de",
 		"me@example.com", "the end.So it goes", "пример.рф", "ПРИМЕР.РФ", "例子.中国人民", "xn--fiqs8s.xn--fiqs8s", "a-b.dev", "1.am",
+		"cafe\u0301.com", "see x\u030c.com/sale", "bcd\u02bb.com", "a_.com", "☕.com", "a\u200d.com", "x\u2019.com", "example.xn--p1ai",
 	} {
 		if !spend.HasLink(s) {
 			t.Errorf("%q has no link", s)
@@ -97,7 +99,7 @@ func TestLinksAreFound(t *testing.T) {
 	}
 	for _, s := range []string{
 		"", ".", "..", "hello", "hello. World", "e.g", "3.14", "a..b", "wait...what", "node.js", " .com", ".com", "v1.2.3",
-		"a.", "end.\nSo", "x.comx", "привет.Как дела", "10.000", "https:", "//",
+		"a.", "end.\nSo", "(a).com", "what?.com", "a\u00a0.com", "a\u3000.com", "x.comx", "привет.Как дела", "10.000", "https:", "//",
 	} {
 		if spend.HasLink(s) {
 			t.Errorf("%q has a link", s)
@@ -115,6 +117,19 @@ func TestALinkIsFoundWhereverItStands(t *testing.T) {
 			" " + rapid.String().Draw(t, "after")
 		if !spend.HasLink(text) {
 			t.Errorf("%q is not found", text)
+		}
+	})
+}
+
+// Whatever a letter, a mark, a number or a sign is in front of the dot, and of
+// whichever script.
+func TestALinkIsFoundBehindAnyCharacter(t *testing.T) {
+	classes := []*unicode.RangeTable{unicode.L, unicode.M, unicode.N, unicode.So, unicode.Sk, unicode.Cf}
+	rapid.Check(t, func(t *rapid.T) {
+		last := rapid.RuneFrom(nil, classes...).Filter(func(r rune) bool { return r > 0x7e || r == '_' || unicode.In(r, unicode.L, unicode.N) })
+		text := rapid.StringN(0, 9, -1).Draw(t, "before") + string(last.Draw(t, "last")) + ".com"
+		if !spend.HasLink(text) {
+			t.Errorf("%+q is not found", text)
 		}
 	})
 }

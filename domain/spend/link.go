@@ -28,22 +28,26 @@ func Links(body []byte) bool {
 
 // HasLink reports whether X might make a link of something in the text. It goes
 // by a small rule that errs on the side of a link: "://" is one, and so is a dot
-// between a letter or digit and a top-level domain that ends there, as in
-// example.com, mail@example.com and "the end.So". X itself leaves out addresses
-// of mail and some more.
+// between what may be the end of a domain and a top-level domain that ends there,
+// as in example.com, mail@example.com and "the end.So". X itself leaves out
+// addresses of mail and some more.
 func HasLink(text string) bool {
 	if strings.Contains(text, "://") {
 		return true
 	}
 	for before, after, found := strings.Cut(text, "."); found; before, after, found = strings.Cut(after, ".") {
-		if last, _ := utf8.DecodeLastRuneInString(before); !unicode.IsLetter(last) && !unicode.IsDigit(last) && last != '-' {
-			continue
-		}
-		if topLevel(after) {
+		if inDomain(before) && topLevel(after) {
 			return true
 		}
 	}
 	return false
+}
+
+// inDomain reports whether a domain may end where the text does. For X all belongs
+// to domains that is no space and no punctuation of ASCII: marks and signs too.
+func inDomain(text string) bool {
+	last, size := utf8.DecodeLastRuneInString(text)
+	return size > 0 && !unicode.IsSpace(last) && !strings.ContainsRune("!#$%&'()*+,./:;<=>?@[\\]^{|}~", last)
 }
 
 // topLevel reports whether the text begins with a top-level domain.
@@ -55,7 +59,8 @@ func topLevel(text string) bool {
 		end = len(text)
 	}
 	if end > 0 {
-		return listed(latin, strings.ToLower(text[:end]))
+		word := strings.ToLower(text[:end])
+		return strings.HasPrefix(word, "xn--") || listed(latin, word)
 	}
 	// Letters of those scripts often stand without spaces: the domain may end anywhere.
 	for end, n := 0, 0; end < len(text) && n < longestForeign; n++ {

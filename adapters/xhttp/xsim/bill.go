@@ -32,8 +32,9 @@ type cashier struct {
 
 func newCashier() cashier { return cashier{seen: map[string]bool{}, sums: map[string]Bill{}} }
 
-// linkLike is what X makes a link of.
-var linkLike = regexp.MustCompile(`(?i)https?://|(^|[^a-z0-9@.-])[a-z0-9-]+(\.[a-z0-9-]+)*\.` +
+// linkLike is what X makes a link of. Letters of a domain may have marks.
+var linkLike = regexp.MustCompile(`(?i)https?://|` +
+	`(^|[^\pL\pN\pM\p{So}_@.-])[\pL\pN\pM\p{So}_-]+(\.[\pL\pN\pM\p{So}_-]+)*\.` +
 	`(com|org|net|io|dev|app|co|de|uk|ly|me|tv|info|xyz|ai)([^a-z0-9@]|$)`)
 
 // bill bills a call that was performed. Callers hold the lock.

@@ -26,18 +26,20 @@ func TestTheBillIsXs(t *testing.T) {
 	want("a post", 35_000)
 	b.want(http.StatusCreated, "POST", "/2/tweets", token, `{"text":"see example.com"}`)
 	want("a post with a link", 235_000)
+	b.want(http.StatusCreated, "POST", "/2/tweets", token, `{"text":"see cafe\u0301.com/sale"}`)
+	want("a post with a link that has a mark", 435_000)
 	b.want(http.StatusForbidden, "POST", "/2/tweets", token, `{"text":"hello"}`)
 	b.want(http.StatusBadRequest, "POST", "/2/tweets", token, `{"nonsense":1}`)
 	b.want(http.StatusUnauthorized, "GET", "/2/users/me", "guess", "")
-	want("refusals", 235_000)
+	want("refusals", 435_000)
 	b.Advance(12 * time.Hour)
 	b.want(http.StatusOK, "GET", "/2/users/"+grace, b.as(ada), "")
-	want("on the next day", 245_000)
+	want("on the next day", 445_000)
 	if e := b.last("bill"); e.Object != "getUsersById" || e.Details["micros"] != "10000" {
 		t.Errorf("the ledger says %+v", e)
 	}
 	a := b.want(http.StatusOK, "GET", "/_sim/bill", "", "")
-	if a.field("actions.createPosts.calls").(interface{ String() string }).String() != "2" {
+	if a.field("actions.createPosts.calls").(interface{ String() string }).String() != "3" {
 		t.Errorf("the box says %s", a.raw)
 	}
 }
