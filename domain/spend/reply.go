@@ -3,6 +3,7 @@ package spend
 import (
 	"encoding/json"
 	"strings"
+	"unicode/utf8"
 
 	"perch/domain/money"
 	"perch/domain/xapi"
@@ -56,7 +57,7 @@ func resources(raw json.RawMessage) (ids []string, nameless int) {
 	for _, r := range list {
 		id := name(r.ID)
 		switch {
-		case id == "", len(id) > longestID, strings.ContainsRune(id, 0):
+		case id == "":
 			nameless++
 		case !seen[id]:
 			seen[id] = true
@@ -70,12 +71,20 @@ func resources(raw json.RawMessage) (ids []string, nameless int) {
 const longestID = 200
 
 // name is an ID as text, which X writes as text; a number is read as it stands.
-func name(raw json.RawMessage) string {
-	var id string
-	if json.Unmarshal(raw, &id) == nil {
-		return id
+// What no store can keep, and what is neither, is no ID: "".
+func name(raw json.RawMessage) (id string) {
+	switch {
+	case len(raw) == 0 || !utf8.Valid(raw):
+		return ""
+	case raw[0] == '"':
+		_ = json.Unmarshal(raw, &id)
+	case raw[0] == '-', raw[0] >= '0' && raw[0] <= '9':
+		id = string(raw)
 	}
-	return string(raw)
+	if len(id) > longestID || strings.ContainsRune(id, 0) {
+		return ""
+	}
+	return id
 }
 
 // priceIncluded is what a resource of the kind costs where it is not included

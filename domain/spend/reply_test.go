@@ -21,6 +21,8 @@ func TestResourcesOfAReplyAreCounted(t *testing.T) {
 		`{"errors":[{"title":"Not Found Error"}]}`:                              {},
 		`{"data":[{"id":"1"}],"errors":[{"title":"x"}]}`:                        {Data: true, IDs: []string{"1"}},
 		`{"data":[{"id":"a\u0000"},{"id":"` + strings.Repeat("1", 201) + `"}]}`: {Data: true, Nameless: 2},
+		"{\"data\":[{\"id\":[\"\xff\"]},{\"id\":\"\xff\"},{\"id\":\"2\"}]}":     {Data: true, IDs: []string{"2"}, Nameless: 2},
+		`{"data":[{"id":["1"]},{"id":{"a":1}},{"id":true},{"id":null}]}`:        {Data: true, Nameless: 4},
 		`{"data":"odd"}`: {Data: true, Nameless: 1},
 		`{}`:             {},
 		`{"data":[{"id":"1"}],"includes":{"users":[{"id":"7"},{"id":"7"},{"id":"8"}],"tweets":[{"id":"1"}],"media":[{"media_key":"3_1"}]}}`: {
