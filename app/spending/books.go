@@ -104,22 +104,38 @@ type late struct {
 	entries []entry
 }
 
-func (l *late) add(more ...entry) {
+// add returns false if too many wait already.
+func (l *late) add(e entry) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.entries = append(l.entries, more...)
+	if len(l.entries) >= mostLate {
+		return false
+	}
+	l.entries = append(l.entries, e)
+	return true
 }
 
-func (l *late) take() []entry {
+// take takes the first ones, n at most.
+func (l *late) take(n int) []entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	taken := l.entries
-	l.entries = nil
+	n = min(n, len(l.entries))
+	taken := l.entries[:n:n]
+	if l.entries = l.entries[n:]; len(l.entries) == 0 {
+		l.entries = nil
+	}
 	return taken
 }
 
-func (l *late) full() bool {
+// putBack puts what was taken behind all others, however many they are.
+func (l *late) putBack(entries []entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.entries) >= mostLate
+	l.entries = append(l.entries, entries...)
+}
+
+func (l *late) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.entries)
 }

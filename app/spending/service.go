@@ -132,9 +132,7 @@ func (s *Service) reserve(ctx context.Context, t *tab, who ports.Caller) error {
 	ok, err := s.Budgets.Reserve(ctx, r)
 	switch {
 	case err != nil:
-		if !s.late.full() { // beyond that, what was set aside all the same holds until it expires
-			s.late.add(entry{tab: withReservation(*t)})
-		}
+		s.late.add(entry{tab: withReservation(*t)}) // too many: what was set aside all the same holds until it expires
 		return err
 	case !ok:
 		return s.refusal(ctx, r)
@@ -182,7 +180,7 @@ func (s *Service) end(ctx context.Context, e entry) money.Micros {
 		err = s.Budgets.Settle(ctx, e.tab.id, e.cost(len(first)))
 	}
 	if err != nil {
-		s.late.add(e)
+		s.later(e)
 		return e.tab.charge.Most
 	}
 	if e.counts {
@@ -192,12 +190,11 @@ func (s *Service) end(ctx context.Context, e entry) money.Micros {
 }
 
 // later counts the call when the store has said which of its resources are the
-// first. Where too many wait for that, all of them are taken for it.
+// first. Where too many wait for that, all of them are taken for it, and what is
+// set aside holds until it expires.
 func (s *Service) later(e entry) {
-	switch {
-	case len(e.marks) > 0 && !s.late.full():
-		s.late.add(e)
-	case e.counts:
+	waits := (len(e.marks) > 0 || e.tab.reserved) && s.late.add(e)
+	if !waits && e.counts {
 		s.books.add(e.tab.line, e.total(len(e.marks)))
 	}
 }

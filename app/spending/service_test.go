@@ -32,6 +32,8 @@ type till struct {
 	events []audit.Event
 }
 
+func (h *till) clock() time.Time { return h.now }
+
 func (h *till) Observe(_ context.Context, e audit.Event) { h.events = append(h.events, e) }
 
 func open(t *testing.T, budget money.Budget) *till {

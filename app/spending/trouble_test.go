@@ -146,6 +146,9 @@ func TestNoMoneyIsForgottenWhileTheStoreIsAway(t *testing.T) {
 		settle(t.Context(), &ports.Reply{Status: 200, Whole: body}, nil)
 	}
 	s.down.Store(false)
+	if err := h.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	if got := h.line(); got.Calls != calls || got.Cost != calls*5_000 {
 		t.Errorf("counted %+v", got)
 	}

@@ -46,7 +46,7 @@ func newSpending(
 		<-done
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), billLast)
 		defer cancel()
-		if err := till.Flush(ctx); err != nil {
+		if err := till.Finish(ctx); err != nil {
 			log.Error("what the last calls cost is not written down; budgets count them as they were set aside", "error", err)
 		}
 	}
