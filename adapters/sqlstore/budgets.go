@@ -16,7 +16,10 @@ import (
 
 // Budgets is a ports.Budgets. What is set aside and what is given back is the
 // business of triggers, so that each is one statement.
-type Budgets struct{ reads, writes *bun.DB }
+type Budgets struct {
+	reads, writes *bun.DB
+	claim         string // see words
+}
 
 var _ ports.Budgets = (*Budgets)(nil)
 
@@ -93,22 +96,25 @@ func (s *Budgets) over(ctx context.Context, now time.Time) (ids []string, err er
 	return ids, nil
 }
 
-// forget removes what has ended long ago.
+// forget removes what has ended long ago, by steps.
 func (s *Budgets) forget(ctx context.Context, now time.Time) error {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	_, err := s.writes.NewDelete().Model((*reservationRow)(nil)).
-		Where("state IN (?, ?) AND expires <= ?", settled, expired, micros(now.Add(-spend.KeepEnded))).Exec(ctx)
-	if err != nil {
-		return unavailable(ctx, err)
-	}
+	const ended = `DELETE FROM reservations WHERE id IN (SELECT id FROM reservations
+		WHERE state IN (?, ?) AND expires <= ? LIMIT ??)`
+	const over = `DELETE FROM budgets WHERE (app, grant_id, period) IN (SELECT app, grant_id, period FROM budgets
+		WHERE period < ? OR period BETWEEN ? AND ? LIMIT ??)`
 	day, month := int64(spend.DayOf(now)), int64(spend.DayOf(now).Month())
-	_, err = s.writes.NewDelete().Model((*budgetRow)(nil)).Where("period < ? OR period BETWEEN ? AND ?",
-		spend.OldestPeriod(month, now), spend.FirstDay, spend.OldestPeriod(day, now)-1).Exec(ctx)
+	_, err := inSteps(ctx, func(ctx context.Context) (int, error) {
+		return affected(ctx)(s.writes.ExecContext(ctx, ended, settled, expired, micros(now.Add(-spend.KeepEnded)),
+			stepMost, bun.Safe(s.claim)))
+	})
 	if err != nil {
-		return unavailable(ctx, err)
+		return err
 	}
-	return nil
+	_, err = inSteps(ctx, func(ctx context.Context) (int, error) {
+		return affected(ctx)(s.writes.ExecContext(ctx, over, spend.OldestPeriod(month, now), spend.FirstDay,
+			spend.OldestPeriod(day, now)-1, stepMost, bun.Safe(s.claim)))
+	})
+	return err
 }
 
 func (s *Budgets) Standing(ctx context.Context, accounts []spend.Account) ([]spend.Standing, error) {

@@ -114,10 +114,12 @@ func (s *Store) Changes() ports.Changes {
 func (s *Store) Heads() ports.Heads { return newHeads(s) }
 
 // Usage returns the store of what calls came to.
-func (s *Store) Usage() ports.Usage { return &Usage{s.reads, s.counts} }
+func (s *Store) Usage() ports.Usage {
+	return &Usage{reads: s.reads, writes: s.counts, sweeps: s.writes, claim: s.words.claim}
+}
 
 // Budgets returns the store of budgets.
-func (s *Store) Budgets() ports.Budgets { return &Budgets{s.reads, s.writes} }
+func (s *Store) Budgets() ports.Budgets { return &Budgets{s.reads, s.writes, s.words.claim} }
 
 // Replies returns the store of calls with idempotency keys.
 func (s *Store) Replies() ports.Replies { return newReplies(s) }

@@ -20,7 +20,11 @@ import (
 const mostWide = 25
 
 // Usage is a ports.Usage.
-type Usage struct{ reads, writes *bun.DB }
+type Usage struct {
+	reads, writes *bun.DB
+	sweeps        *bun.DB // other than writes, so that no call waits for a sweep's turn
+	claim         string  // see words
+}
 
 var _ ports.Usage = (*Usage)(nil)
 
@@ -140,10 +144,13 @@ func (s *Usage) List(ctx context.Context, q spend.Query) ([]spend.Line, error) {
 	return lines, nil
 }
 
+// SweepMarks goes by steps.
 func (s *Usage) SweepMarks(ctx context.Context, before spend.Day) (int, error) {
-	ctx, cancel := bounded(ctx)
-	defer cancel()
-	return affected(ctx)(s.writes.NewDelete().Model((*billedRow)(nil)).Where("day < ?", int64(before)).Exec(ctx))
+	return inSteps(ctx, func(ctx context.Context) (int, error) {
+		return affected(ctx)(s.sweeps.ExecContext(ctx, `DELETE FROM billed WHERE (xapp, day, kind, id) IN (
+			SELECT xapp, day, kind, id FROM billed WHERE day < ? LIMIT ??)`,
+			int64(before), stepMost, bun.Safe(s.claim)))
+	})
 }
 
 type usageRow struct {

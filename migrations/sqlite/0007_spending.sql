@@ -11,6 +11,7 @@ CREATE TABLE budgets (
     told          BIGINT NOT NULL,
     PRIMARY KEY (app, grant_id, period)
 );
+CREATE INDEX budgets_period ON budgets (period);
 
 -- What a call may cost at most, until it has ended. State 0 is under way, 1
 -- settled, 2 expired.
@@ -58,6 +59,7 @@ CREATE TABLE billed (
     call          TEXT   NOT NULL,
     PRIMARY KEY (xapp, day, kind, id)
 );
+CREATE INDEX billed_day ON billed (day);
 
 -- A reservation is made in all of its budgets or, as no row, in none. Where what
 -- it may cost at most is too much, it is made all the same if nothing else is

@@ -1,0 +1,84 @@
+package sqlstore_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"perch/domain/quota"
+	"perch/domain/spend"
+	"perch/domain/xapp"
+)
+
+func marksOf(day spend.Day, n int) []spend.Mark {
+	marks := make([]spend.Mark, n)
+	for i := range marks {
+		r := spend.Resource{XApp: xapp.ID("x"), Day: day, Kind: "Posts: Read", ID: fmt.Sprintf("%d_%d", day, i)}
+		marks[i] = spend.Mark{Resource: r, By: "call"}
+	}
+	return marks
+}
+
+func TestASweepGoesByStepsToItsEnd(t *testing.T) { everywhere(t, aSweepGoesByStepsToItsEnd) }
+
+func aSweepGoesByStepsToItsEnd(t *testing.T, d database) {
+	s := d.open(t, d.dsn(t))
+	const old, fresh = 1_050, 3
+	for day, n := range map[spend.Day]int{20261125: old, 20261126: fresh} {
+		if first, err := s.Usage().First(t.Context(), marksOf(day, n)); err != nil || len(first) != n {
+			t.Fatal(len(first), err)
+		}
+	}
+	for _, want := range []int{old, 0} {
+		if n, err := s.Usage().SweepMarks(t.Context(), 20261126); err != nil || n != want {
+			t.Errorf("a sweep removed %d, want %d; %v", n, want, err)
+		}
+	}
+	var left int
+	if err := s.DB().QueryRow("SELECT COUNT(*) FROM billed").Scan(&left); err != nil || left != fresh {
+		t.Errorf("%d marks are left; %v", left, err)
+	}
+}
+
+// Sweeps find what is old by an index, and calls are counted while one waits.
+func TestASweepHoldsUpNoCall(t *testing.T) {
+	d := databases()[0]
+	s := d.open(t, d.dsn(t))
+	for _, query := range []string{
+		"SELECT 1 FROM billed WHERE day < 20261126", "SELECT 1 FROM budgets WHERE period < 202601 OR period BETWEEN 1000000 AND 20260101",
+	} {
+		rows, err := s.DB().Query("EXPLAIN QUERY PLAN " + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			var id, parent, unused int
+			var plan string
+			if err := rows.Scan(&id, &parent, &unused, &plan); err != nil || strings.HasPrefix(plan, "SCAN") {
+				t.Errorf("%s: %s; %v", query, plan, err)
+			}
+		}
+		_ = rows.Close()
+	}
+	if n, err := s.Usage().First(t.Context(), marksOf(20261125, 600)); err != nil || len(n) != 600 {
+		t.Fatal(len(n), err)
+	}
+	conn, err := s.DB().Conn(t.Context()) // the one that sweeps need
+	if err != nil {
+		t.Fatal(err)
+	}
+	swept := make(chan error, 1)
+	go func() { _, err := s.Usage().SweepMarks(t.Context(), 20261126); swept <- err }()
+	for s.DB().Stats().WaitCount == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	v, err := s.Quota().Spend(t.Context(), time.Now(), []quota.Charge{{Key: "k", Max: 1, Window: time.Hour}})
+	if err != nil || !v.Allowed {
+		t.Errorf("a call meanwhile: %+v, %v", v, err)
+	}
+	_ = conn.Close()
+	if err := <-swept; err != nil {
+		t.Error(err)
+	}
+}
