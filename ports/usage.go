@@ -10,7 +10,8 @@ import (
 type Usage interface {
 	// Keep stores the writer's totals in place of those it said before of the
 	// same day, application, grant and action: said twice counts once. A writer
-	// is a process, or a part of its life; its totals never fall.
+	// is a process, or a part of its life; its totals never fall, and what is
+	// less than the store has is older and changes nothing.
 	Keep(ctx context.Context, writer string, totals []spend.Line) error
 
 	// First marks the resources, and returns those that nobody else had marked

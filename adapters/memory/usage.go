@@ -38,7 +38,8 @@ func (s *Usage) Keep(ctx context.Context, writer string, totals []spend.Line) er
 	for _, l := range totals {
 		amount := l.Amount
 		l.Amount = spend.Amount{}
-		s.lines[writing{writer, l}] = amount
+		w := writing{writer, l}
+		s.lines[w] = s.lines[w].Max(amount)
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ func (s *Usage) keep(ctx context.Context, rows []usageRow) error {
 	defer cancel()
 	q := s.writes.NewInsert().Model(&rows).On("CONFLICT (day, app, grant_id, action, writer) DO UPDATE")
 	for _, column := range []string{"calls", "resources", "cost", "unsure", "includes", "hits", "saved"} {
-		q = q.Set("? = excluded.?", bun.Ident(column), bun.Ident(column))
+		q = q.Set("?0 = CASE WHEN excluded.?0 > u.?0 THEN excluded.?0 ELSE u.?0 END", bun.Ident(column))
 	}
 	if _, err := q.Exec(ctx); err != nil {
 		return unavailable(ctx, err)

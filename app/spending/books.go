@@ -17,19 +17,26 @@ const (
 
 // books add up what calls came to here, and know resources that are billed.
 type books struct {
-	mu     sync.Mutex
-	writer string
-	totals map[spend.Line]spend.Amount // of this writer
-	dirty  map[spend.Line]bool         // what the store does not have yet
-	day    spend.Day
-	known  map[spend.Resource]bool // to be billed, of the day
+	mu    sync.Mutex
+	page  *page // that is written on
+	full  *page // the one before, until the store has it; or nil
+	day   spend.Day
+	known map[spend.Resource]bool // to be billed, of the day
 }
 
-func newBooks() *books {
-	return &books{
-		writer: rand.Text(), totals: map[spend.Line]spend.Amount{}, dirty: map[spend.Line]bool{},
-		known: map[spend.Resource]bool{},
-	}
+// A page adds up a part of the time. For the store each is another writer, so one
+// that the store has can be put away.
+type page struct {
+	writer string
+	day    spend.Day                   // the last that a line is of
+	totals map[spend.Line]spend.Amount // of this writer
+	dirty  map[spend.Line]bool         // what the store does not have yet
+}
+
+func newBooks() *books { return &books{page: newPage(), known: map[spend.Resource]bool{}} }
+
+func newPage() *page {
+	return &page{writer: rand.Text(), totals: map[spend.Line]spend.Amount{}, dirty: map[spend.Line]bool{}}
 }
 
 // add adds a call to its line. Where there are too many, grants are not told
@@ -37,46 +44,68 @@ func newBooks() *books {
 func (b *books) add(l spend.Line, a spend.Amount) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, ok := b.totals[l]; !ok && len(b.totals) >= mostLines {
+	p := b.page
+	if _, ok := p.totals[l]; !ok && len(p.totals) >= mostLines {
 		l.Grant = ""
 	}
-	b.totals[l] = b.totals[l].Plus(a)
-	b.dirty[l] = true
+	p.totals[l] = p.totals[l].Plus(a)
+	p.dirty[l] = true
+	p.day = max(p.day, l.Day)
 }
 
-// unwritten returns the totals that the store does not have, which counts as
-// having written them.
-func (b *books) unwritten() (writer string, lines []spend.Line) {
+// A writing is what the store does not have of a page.
+type writing struct {
+	page  *page
+	lines []spend.Line
+}
+
+// unwritten returns what the store does not have, which counts as written from
+// now on.
+func (b *books) unwritten() (all []writing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for l := range b.dirty {
-		full := l
-		full.Amount = b.totals[l]
-		lines = append(lines, full)
+	for _, p := range []*page{b.full, b.page} {
+		if p == nil || len(p.dirty) == 0 {
+			continue
+		}
+		w := writing{page: p}
+		for l := range p.dirty {
+			full := l
+			full.Amount = p.totals[l]
+			w.lines = append(w.lines, full)
+		}
+		clear(p.dirty)
+		all = append(all, w)
 	}
-	clear(b.dirty)
-	return b.writer, lines
+	return all
 }
 
 // failed takes back that the lines were written.
-func (b *books) failed(lines []spend.Line) {
+func (b *books) failed(w writing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, l := range lines {
+	for _, l := range w.lines {
 		l.Amount = spend.Amount{}
-		b.dirty[l] = true
+		w.page.dirty[l] = true
 	}
 }
 
-// rest begins anew with another writer when there are many totals, all of which
-// the store has.
-func (b *books) rest() {
+// turn begins a new page where there are many totals, or where they are of days
+// that are over. The page before must have been written by then.
+func (b *books) turn(today spend.Day) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.dirty) == 0 && len(b.totals) > mostLines/2 {
-		b.writer = rand.Text()
-		clear(b.totals)
+	if b.full != nil && len(b.full.dirty) == 0 {
+		b.full = nil
 	}
+	over := len(b.page.totals) > 0 && b.page.day < today
+	if b.full != nil || !over && len(b.page.totals) <= mostLines/2 {
+		return
+	}
+	if len(b.page.dirty) > 0 {
+		b.full = b.page
+	}
+	b.page = newPage()
 }
 
 // claim returns the marks of resources that are not known to be billed, and knows

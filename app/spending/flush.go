@@ -22,14 +22,13 @@ func (s *Service) Flush(ctx context.Context) error {
 	s.flush.Lock()
 	defer s.flush.Unlock()
 	err := s.close(ctx, s.late.take(mostAtOnce))
-	writer, lines := s.books.unwritten()
-	if len(lines) > 0 {
-		if kept := s.Usage.Keep(ctx, writer, lines); kept != nil {
-			s.books.failed(lines)
+	for _, w := range s.books.unwritten() {
+		if kept := s.Usage.Keep(ctx, w.page.writer, w.lines); kept != nil {
+			s.books.failed(w)
 			err = errors.Join(err, kept)
 		}
 	}
-	s.books.rest()
+	s.books.turn(spend.DayOf(s.Now()))
 	return errors.Join(err, s.alert(ctx))
 }
 

@@ -37,6 +37,14 @@ func (a Amount) Plus(b Amount) Amount {
 	}
 }
 
+// Max returns the greater of both in each part.
+func (a Amount) Max(b Amount) Amount {
+	return Amount{
+		max(a.Calls, b.Calls), max(a.Resources, b.Resources), max(a.Cost, b.Cost), max(a.Unsure, b.Unsure),
+		max(a.Includes, b.Includes), max(a.Hits, b.Hits), max(a.Saved, b.Saved),
+	}
+}
+
 // A Query asks for lines, added up by what it names.
 type Query struct {
 	From, To Day           // the first and the last

@@ -60,7 +60,7 @@ func usageWriters(t *testing.T, s ports.Usage) {
 	for _, said := range []struct {
 		writer string
 		cost   money.Micros
-	}{{"one", 5}, {"two", 100}, {"one", 7}, {"one", 7}} {
+	}{{"one", 5}, {"two", 100}, {"one", 7}, {"one", 7}, {"one", 6}} {
 		must(t, true, s.Keep(t.Context(), said.writer, []spend.Line{line(day, "app", "g", "act", said.cost)}))
 	}
 	want := line(day, "app", "g", "act", 107)
