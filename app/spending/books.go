@@ -127,6 +127,18 @@ func (b *books) claim(marks []spend.Mark) (left []spend.Mark) {
 	return left
 }
 
+// unknown returns of how many marks the resource is not known to be billed.
+func (b *books) unknown(marks []spend.Mark) (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range marks {
+		if !b.known[m.Resource] {
+			n++
+		}
+	}
+	return n
+}
+
 // late are calls whose end is to be written.
 type late struct {
 	mu      sync.Mutex

@@ -200,11 +200,12 @@ func (s *Service) later(e entry) {
 }
 
 // Saved counts a call that was answered from the cache: at what it would have
-// cost if X had billed every resource. The reply is the one that was kept.
+// cost at most. What is known to be billed on the day would have been free. The
+// reply is the one that was kept.
 func (s *Service) Saved(_ context.Context, who ports.Caller, call ports.Call, reply ports.Reply) {
 	t := s.tab(who, call)
 	e := s.entry(t, reply, nil)
-	s.books.add(t.line, spend.Amount{Hits: 1, Saved: e.cost(len(e.marks))})
+	s.books.add(t.line, spend.Amount{Hits: 1, Saved: e.cost(s.books.unknown(e.marks))})
 }
 
 // whose names the one a budget belongs to.

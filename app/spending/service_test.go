@@ -303,11 +303,30 @@ func TestAStreamHasNoBound(t *testing.T) {
 }
 
 func TestWhatTheCacheAnswersIsSaved(t *testing.T) {
-	h := open(t, money.Budget{Day: 1})
-	h.Saved(t.Context(), h.who("g"), call(t, "getUsersMe", "", ""), ports.Reply{Status: 200, Whole: []byte(`{"data":{"id":"7"}}`)})
-	h.Saved(t.Context(), h.who("g"), call(t, "getUsersMe", "", ""), ports.Reply{Status: 200, Whole: []byte(`{"data":{"id":"7"}}`)})
-	if got := h.line(); got != (spend.Amount{Hits: 2, Saved: 20_000}) {
-		t.Errorf("got %+v", got)
+	h := open(t, money.Budget{Day: 10 * money.USD})
+	again := func(action, body string) {
+		h.Saved(t.Context(), h.who("g"), call(t, action, "", ""), ports.Reply{Status: 200, Whole: []byte(body)})
+	}
+	me, trends := `{"data":{"id":"7"}}`, `{"data":[{"trend_name":"a"}]}`
+	again("getUsersMe", me)
+	if got := h.line(); got != (spend.Amount{Hits: 1, Saved: 10_000}) {
+		t.Errorf("what X was not asked for today: %+v", got)
+	}
+	if _, err := h.do(call(t, "getUsersMe", "", ""), 200, me, nil); err != nil {
+		t.Fatal(err)
+	}
+	again("getUsersMe", me)
+	if got := h.line(); got.Hits != 2 || got.Saved != 10_000 {
+		t.Errorf("with what the X App had today: %+v", got)
+	}
+	again("getTrendsByWoeid", trends)
+	if got := h.line(); got.Hits != 3 || got.Saved != 20_000 {
+		t.Errorf("with what costs for each request: %+v", got)
+	}
+	h.now = h.now.Add(12 * time.Hour)
+	again("getUsersMe", me)
+	if got := h.line(); got.Hits != 4 || got.Saved != 30_000 {
+		t.Errorf("with what it had on the day before: %+v", got)
 	}
 }
 

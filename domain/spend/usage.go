@@ -26,7 +26,7 @@ type Amount struct {
 	Unsure    money.Micros // the part of Cost that X may not have billed: its answer did not come, or not whole
 	Includes  money.Micros // what the included resources would cost besides, if X billed them; it does not say
 	Hits      int64        // calls that were answered from the cache; not among Calls
-	Saved     money.Micros // what the hits would have cost at most
+	Saved     money.Micros // what the hits would have cost at most, without what X gives for free
 }
 
 // Plus returns the sum of both.
