@@ -119,7 +119,7 @@ func (s *Budgets) forget(ctx context.Context, now time.Time) error {
 
 func (s *Budgets) Standing(ctx context.Context, accounts []spend.Account) ([]spend.Standing, error) {
 	there := map[spend.Account]spend.Standing{}
-	for chunk := range slices.Chunk(accounts, mostWide) {
+	for chunk := range slices.Chunk(accounts, mostAsked) {
 		rows, err := s.standing(ctx, chunk)
 		if err != nil {
 			return nil, err

@@ -15,7 +15,7 @@ import (
 // postponed.
 func OnD1(ctx context.Context, db *sql.DB) (*Store, error) {
 	d := bun.NewDB(db, sqlitedialect.New())
-	s := &Store{reads: d, writes: d, counts: d, words: sqliteWords()}
+	s := &Store{reads: d, writes: d, counts: d, words: sqliteWords(), rows: mostRowsOnD1}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	if err := db.PingContext(ctx); err != nil {

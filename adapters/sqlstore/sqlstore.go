@@ -28,6 +28,7 @@ type Store struct {
 	counts *bun.DB // of calls: may be forgotten when the machine loses power
 
 	words  words
+	rows   int // how many one statement writes at most
 	quota  *Quota
 	looks  *bun.DB   // for looking at the counts of changes, which must not wait for others; nil: reads do
 	wakeup *listener // nil: the database cannot tell of changes
@@ -70,6 +71,9 @@ func Open(ctx context.Context, dsn string) (s *Store, err error) {
 }
 
 func (s *Store) complete() *Store {
+	if s.rows == 0 {
+		s.rows = mostRows
+	}
 	s.quota = &Quota{db: s.counts, words: s.words}
 	return s
 }
@@ -115,7 +119,7 @@ func (s *Store) Heads() ports.Heads { return newHeads(s) }
 
 // Usage returns the store of what calls came to.
 func (s *Store) Usage() ports.Usage {
-	return &Usage{reads: s.reads, writes: s.counts, sweeps: s.writes, claim: s.words.claim}
+	return &Usage{reads: s.reads, writes: s.counts, sweeps: s.writes, claim: s.words.claim, rows: s.rows}
 }
 
 // Budgets returns the store of budgets.

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"perch/domain/oauth"
 	"perch/domain/quota"
 	"perch/domain/spend"
 	"perch/domain/xapp"
@@ -18,6 +19,32 @@ func marksOf(day spend.Day, n int) []spend.Mark {
 		marks[i] = spend.Mark{Resource: r, By: "call"}
 	}
 	return marks
+}
+
+// The longest IDs there are, written out, fit into statements.
+func TestALongPageOfLongNamesIsMarked(t *testing.T) { everywhere(t, aLongPageOfLongNamesIsMarked) }
+
+func aLongPageOfLongNamesIsMarked(t *testing.T, d database) {
+	s := d.open(t, d.dsn(t))
+	marks := marksOf(20261126, 1_000)
+	for i := range marks {
+		marks[i].ID = fmt.Sprintf("%0200d", i)
+		marks[i].ID = strings.Repeat("'", 196) + marks[i].ID[196:]
+		marks[i].XApp, marks[i].By = xapp.ID(strings.Repeat("x", 64)), strings.Repeat("c", 26)
+	}
+	if first, err := s.Usage().First(t.Context(), marks); err != nil || len(first) != len(marks) {
+		t.Errorf("%d are the first; %v", len(first), err)
+	}
+	lines := make([]spend.Line, len(marks))
+	for i := range lines {
+		lines[i] = spend.Line{
+			Day: 20261126, App: "app_aaaaaaaaaaaaaaaaaaaaaaaaaa", Grant: oauth.GrantID(fmt.Sprintf("grant_aaaaaaaaaaaaaaaaaaaaaa%d", i)),
+			Action: "createDirectMessagesByParticipantId", Amount: spend.Amount{Calls: 1 << 40, Cost: 1 << 50, Saved: 1 << 50},
+		}
+	}
+	if err := s.Usage().Keep(t.Context(), "aaaaaaaaaaaaaaaaaaaaaaaaaa", lines); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestASweepGoesByStepsToItsEnd(t *testing.T) { everywhere(t, aSweepGoesByStepsToItsEnd) }

@@ -15,15 +15,20 @@ import (
 	"perch/ports"
 )
 
-// mostWide is how many rows with up to four texts one statement takes: D1 binds
-// at most 100 parameters.
-const mostWide = 25
+// How many rows one statement writes or asks for. Statements on D1 may have
+// 100,000 bytes; SQLite bounds how many conditions one has.
+const (
+	mostRows     = 500
+	mostRowsOnD1 = 100
+	mostAsked    = 25
+)
 
 // Usage is a ports.Usage.
 type Usage struct {
 	reads, writes *bun.DB
 	sweeps        *bun.DB // other than writes, so that no call waits for a sweep's turn
 	claim         string  // see words
+	rows          int     // how many one statement writes
 }
 
 var _ ports.Usage = (*Usage)(nil)
@@ -40,7 +45,7 @@ func (s *Usage) Keep(ctx context.Context, writer string, totals []spend.Line) er
 			return unstorable()
 		}
 	}
-	for chunk := range slices.Chunk(rows, mostWide) {
+	for chunk := range slices.Chunk(rows, s.rows) {
 		if err := s.keep(ctx, chunk); err != nil {
 			return err
 		}
@@ -68,7 +73,7 @@ func (s *Usage) First(ctx context.Context, marks []spend.Mark) (first []spend.Ma
 		}
 	}
 	marks = slices.SortedFunc(slices.Values(marks), spend.OrderMarks) // so that no two wait for each other
-	for chunk := range slices.Chunk(marks, mostWide) {
+	for chunk := range slices.Chunk(marks, s.rows) {
 		more, err := s.first(ctx, chunk)
 		if err != nil {
 			return nil, err
