@@ -30,8 +30,9 @@ type Budgets interface {
 	// was counted in has zeros.
 	Standing(ctx context.Context, accounts []spend.Account) ([]spend.Standing, error)
 
-	// Tell notes that an alert at so many percent is given, and returns true to
-	// the one who is to give it: nobody has noted it, or a higher one. In an
-	// account that nothing was counted in there is nothing to tell.
-	Tell(ctx context.Context, a spend.Account, percent int64) (bool, error)
+	// Tell notes that an alert at so many percent of the limit is given, and
+	// returns true to the first who says so: nobody has noted it, or a higher
+	// one, or only for a smaller limit. In an account that nothing was counted
+	// in there is nothing to tell.
+	Tell(ctx context.Context, l spend.Limit, percent int64) (bool, error)
 }

@@ -128,16 +128,16 @@ func (s *Budgets) Standing(ctx context.Context, accounts []spend.Account) ([]spe
 	return out, nil
 }
 
-func (s *Budgets) Tell(ctx context.Context, a spend.Account, percent int64) (bool, error) {
+func (s *Budgets) Tell(ctx context.Context, l spend.Limit, percent int64) (bool, error) {
 	if err := ended(ctx); err != nil {
 		return false, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	there, ok := s.accounts[a]
-	if !ok || there.Told >= percent {
+	there, ok := s.accounts[l.Account]
+	if !ok || !there.Owes(percent, l.Max) {
 		return false, nil
 	}
-	there.Told = percent
+	there.Told, there.ToldFor = percent, l.Max
 	return true, nil
 }

@@ -156,15 +156,16 @@ func (s *Budgets) standing(ctx context.Context, accounts []spend.Account) (rows 
 	return rows, nil
 }
 
-func (s *Budgets) Tell(ctx context.Context, a spend.Account, percent int64) (bool, error) {
-	if !fit(string(a.App), string(a.Grant)) {
+func (s *Budgets) Tell(ctx context.Context, l spend.Limit, percent int64) (bool, error) {
+	if !fit(string(l.App), string(l.Grant)) {
 		return false, ctx.Err()
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	n, err := affected(ctx)(s.writes.NewUpdate().Model((*budgetRow)(nil)).Set("told = ?", percent).
-		Where("app = ? AND grant_id = ? AND period = ?", string(a.App), string(a.Grant), a.Period).
-		Where("told < ?", percent).Exec(ctx))
+	n, err := affected(ctx)(s.writes.NewUpdate().Model((*budgetRow)(nil)).
+		Set("told = ?", percent).Set("told_for = ?", int64(l.Max)).
+		Where("app = ? AND grant_id = ? AND period = ?", string(l.App), string(l.Grant), l.Period).
+		Where("(told < ? OR told_for < ?)", percent, int64(l.Max)).Exec(ctx))
 	return n > 0, err
 }
 
@@ -197,11 +198,13 @@ type budgetRow struct {
 	Spent    int64  `bun:"spent"`
 	Lost     int64  `bun:"lost"`
 	Told     int64  `bun:"told"`
+	ToldFor  int64  `bun:"told_for"`
 }
 
 func (r *budgetRow) standing() spend.Standing {
 	return spend.Standing{
 		Account:  spend.Account{App: client.AppID(r.App), Grant: oauth.GrantID(r.Grant), Period: r.Period},
-		Reserved: money.Micros(r.Reserved), Spent: money.Micros(r.Spent), Lost: money.Micros(r.Lost), Told: r.Told,
+		Reserved: money.Micros(r.Reserved), Spent: money.Micros(r.Spent), Lost: money.Micros(r.Lost),
+		Told: r.Told, ToldFor: money.Micros(r.ToldFor),
 	}
 }

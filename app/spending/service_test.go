@@ -3,7 +3,6 @@ package spending_test
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -327,44 +326,5 @@ func TestWhatTheCacheAnswersIsSaved(t *testing.T) {
 	again("getUsersMe", me)
 	if got := h.line(); got.Hits != 4 || got.Saved != 30_000 {
 		t.Errorf("with what it had on the day before: %+v", got)
-	}
-}
-
-func TestABudgetsAlertsAreGivenOnceInItsPeriod(t *testing.T) {
-	h := open(t, money.Budget{Day: 10 * cent})
-	var verbs []string
-	step := func(posts int) {
-		t.Helper()
-		for range posts {
-			_, _ = h.do(call(t, "createPosts", "", `{"text":"a"}`), 201, `{"data":{"id":"1"}}`, nil)
-		}
-		for range 2 {
-			h.line()
-		}
-		verbs = nil
-		for _, e := range h.events {
-			if e.Target != "app_1" || strings.HasSuffix(e.Verb, ".open") != (e.Outcome == audit.Failed && e.Err != nil) {
-				t.Errorf("odd event %+v", e)
-			}
-			verbs = append(verbs, e.Verb)
-		}
-	}
-	step(5)
-	if len(verbs) != 0 {
-		t.Errorf("at 75%%: %v", verbs)
-	}
-	step(1)
-	if !slices.Equal(verbs, []string{"budget.soft.open"}) {
-		t.Errorf("at 90%%: %v", verbs)
-	}
-	step(3)
-	if !slices.Equal(verbs, []string{"budget.soft.open", "budget.hard.open"}) {
-		t.Errorf("when it is spent: %v", verbs)
-	}
-	h.now = h.now.Add(24 * time.Hour)
-	step(1)
-	slices.Sort(verbs)
-	if !slices.Equal(verbs, []string{"budget.hard.close", "budget.hard.open", "budget.soft.close", "budget.soft.open"}) {
-		t.Errorf("on the next day: %v", verbs)
 	}
 }

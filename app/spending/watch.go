@@ -9,6 +9,7 @@ import (
 
 	"perch/domain/audit"
 	"perch/domain/fault"
+	"perch/domain/money"
 	"perch/domain/spend"
 )
 
@@ -24,7 +25,13 @@ type watch struct {
 	mu     sync.Mutex
 	seen   map[spend.Account]spend.Limit
 	full   map[spend.Account]bool // a call was refused until the period ends
-	opened map[alert]time.Time    // until when
+	opened map[alert]given
+}
+
+// given is an alert that was given here.
+type given struct {
+	size money.Micros // of the budget
+	ends time.Time    // when the budget renews
 }
 
 type alert struct {
@@ -34,7 +41,22 @@ type alert struct {
 
 func newWatch() watch {
 	return watch{
-		seen: map[spend.Account]spend.Limit{}, full: map[spend.Account]bool{}, opened: map[alert]time.Time{},
+		seen: map[spend.Account]spend.Limit{}, full: map[spend.Account]bool{}, opened: map[alert]given{},
+	}
+}
+
+// putBack has the next flush look at budgets that this one did not come to.
+// Where they were looked at meanwhile, that is newer.
+func (w *watch) putBack(limits []spend.Limit, full map[spend.Account]bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, l := range limits {
+		if _, ok := w.seen[l.Account]; !ok {
+			w.seen[l.Account] = l
+		}
+		if full[l.Account] {
+			w.full[l.Account] = true
+		}
 	}
 }
 
@@ -63,8 +85,8 @@ func (w *watch) take() (limits []spend.Limit, full map[spend.Account]bool) {
 	return limits, full
 }
 
-// alert tells of budgets that are mostly or wholly spent, once in their period
-// whoever notices it; and that they have renewed, where it was told here.
+// alert tells of budgets that are mostly or wholly spent, once in their period for
+// each size whoever notices it; and that they have renewed, where it was told here.
 func (s *Service) alert(ctx context.Context) error {
 	limits, full := s.watch.take()
 	accounts := make([]spend.Account, len(limits))
@@ -77,7 +99,7 @@ func (s *Service) alert(ctx context.Context) error {
 	}
 	standing, err := s.Budgets.Standing(ctx, accounts)
 	if err != nil {
-		s.watch.look(limits)
+		s.watch.putBack(limits, full)
 		return err
 	}
 	for i, l := range limits {
@@ -86,11 +108,11 @@ func (s *Service) alert(ctx context.Context) error {
 			used = max(used, hard)
 		}
 		for _, percent := range []int64{soft, hard} {
-			if used < percent || standing[i].Told >= percent {
+			if used < percent || !standing[i].Owes(percent, l.Max) {
 				continue
 			}
 			if err := s.tell(ctx, l, standing[i], percent); err != nil {
-				s.watch.look(limits[i:])
+				s.watch.putBack(limits[i:], full)
 				return err
 			}
 		}
@@ -98,27 +120,29 @@ func (s *Service) alert(ctx context.Context) error {
 	return nil
 }
 
+// tell gives the alert, and notes it afterwards: one that is given twice is better
+// than one that is never given. What was given here is not given here again.
 func (s *Service) tell(ctx context.Context, l spend.Limit, st spend.Standing, percent int64) error {
-	first, err := s.Budgets.Tell(ctx, l.Account, percent)
-	if err != nil || !first {
-		return err
+	a := alert{l.Account, percent}
+	if s.watch.opened[a].size < l.Max {
+		s.watch.opened[a] = given{l.Max, l.Ends}
+		what := "is mostly spent"
+		if percent == hard {
+			what = "is spent, and calls are refused until it renews"
+		}
+		s.observe(ctx, a, ".open", audit.Failed, fault.New(fault.Limited,
+			"the %s's budget of %s USD for the %s %s: %s USD so far. It renews at %s; perch apps can set a larger one",
+			whose(l.Grant), l.Max, period(l), what, st.Spent, l.Ends.Format(time.RFC3339)))
 	}
-	s.watch.opened[alert{l.Account, percent}] = l.Ends
-	what := "is mostly spent"
-	if percent == hard {
-		what = "is spent, and calls are refused until it renews"
-	}
-	s.observe(ctx, alert{l.Account, percent}, ".open", audit.Failed, fault.New(fault.Limited,
-		"the %s's budget of %s USD for the %s %s: %s USD so far. It renews at %s; perch apps can set a larger one",
-		whose(l.Grant), l.Max, period(l), what, st.Spent, l.Ends.Format(time.RFC3339)))
-	return nil
+	_, err := s.Budgets.Tell(ctx, l, percent)
+	return err
 }
 
 // renew tells of the alerts whose period is over.
 func (s *Service) renew(ctx context.Context) {
 	now := s.Now()
-	for a, ends := range s.watch.opened {
-		if !now.Before(ends) {
+	for a, g := range s.watch.opened {
+		if !now.Before(g.ends) {
 			delete(s.watch.opened, a)
 			s.observe(ctx, a, ".close", audit.Done, nil)
 		}

@@ -36,6 +36,13 @@ type Standing struct {
 	Spent    money.Micros
 	Lost     money.Micros // the part of Spent whose calls never ended here: X may not have billed it
 	Told     int64        // the alerts that were given: percent of the budget, 0 for none
+	ToldFor  money.Micros // the size that the budget had then
+}
+
+// Owes reports whether an alert at so many percent of the limit was not given. In
+// a budget that has become larger none was.
+func (s Standing) Owes(percent int64, limit money.Micros) bool {
+	return s.Told < percent || s.ToldFor < limit
 }
 
 // A Limit is one budget that a reservation must keep.

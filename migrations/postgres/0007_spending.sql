@@ -1,6 +1,7 @@
 -- What each budget has spent, and what is set aside for calls under way. The
 -- budget of an application has no grant. A period is a UTC day, as 20261126, or
--- a UTC month, as 202611.
+-- a UTC month, as 202611. An alert was told at so many percent, of a budget of
+-- that size.
 CREATE TABLE budgets (
     app           TEXT   COLLATE "C" NOT NULL,
     grant_id      TEXT   COLLATE "C" NOT NULL,
@@ -9,6 +10,7 @@ CREATE TABLE budgets (
     spent         BIGINT NOT NULL,
     lost          BIGINT NOT NULL,
     told          BIGINT NOT NULL,
+    told_for      BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (app, grant_id, period)
 );
 CREATE INDEX budgets_period ON budgets (period);

@@ -188,23 +188,31 @@ func budgetsNoGrant(t *testing.T, s ports.Budgets) {
 
 func budgetsTold(t *testing.T, s ports.Budgets) {
 	r := reservation("a", 60)
-	account := r.Accounts()[0]
-	told, err := s.Tell(t.Context(), account, 80)
-	wantSame(t, "what is told of nothing", must(t, told, err), false)
+	small, large := spend.Limit{Account: r.Accounts()[0], Max: 100}, spend.Limit{Account: r.Accounts()[0], Max: 200}
+	tell := func(l spend.Limit, percent int64, want bool) {
+		t.Helper()
+		told, err := s.Tell(t.Context(), l, percent)
+		wantSame(t, "whether this one is the first to tell", must(t, told, err), want)
+	}
+	tell(small, 80, false) // of nothing
 	wantReserved(t, s, r, true)
 	n := 0
-	for _, first := range race(10, func(int) bool { told, _ := s.Tell(t.Context(), account, 80); return told }) {
+	for _, first := range race(10, func(int) bool { told, _ := s.Tell(t.Context(), small, 80); return told }) {
 		if first {
 			n++
 		}
 	}
-	again, err := s.Tell(t.Context(), account, 80)
-	higher, err2 := s.Tell(t.Context(), account, 100)
-	lower, err3 := s.Tell(t.Context(), account, 80)
-	if n != 1 || must(t, again, err) || !must(t, higher, err2) || must(t, lower, err3) {
-		t.Errorf("told %d times, again %v, higher %v, lower %v", n, again, higher, lower)
-	}
-	wantSame(t, "what was told", standings(t, s, r)[0].Told, int64(100))
+	wantSame(t, "how many were the first to tell", n, 1)
+	tell(small, 80, false)
+	tell(small, 100, true)
+	tell(small, 80, false)
+	tell(large, 80, true)
+	tell(large, 80, false)
+	tell(small, 80, false)
+	tell(large, 100, true)
+	tell(large, 80, false)
+	st := standings(t, s, r)[0]
+	wantSame(t, "what was told", []int64{st.Told, int64(st.ToldFor)}, []int64{100, 200})
 }
 
 func budgetsRace(t *testing.T, s ports.Budgets) {
@@ -281,7 +289,7 @@ func budgetsStrange(t *testing.T, s ports.Budgets) {
 		if ok, err := s.Reserve(t.Context(), r); err != nil {
 			wantKind(t, "Reserve with text no database holds", err, fault.Invalid)
 			must(t, true, s.Settle(t.Context(), name, 1))
-			must(t, true, drop(s.Tell(t.Context(), r.Accounts()[0], 80)))
+			must(t, true, drop(s.Tell(t.Context(), spend.Limit{Account: r.Accounts()[0], Max: 100}, 80)))
 			wantStanding(t, s, r, 0, 0, 0)
 			continue
 		} else if !ok {
@@ -299,7 +307,7 @@ func budgetsCancelled(t *testing.T, s ports.Budgets) {
 		"Settle":   func(ctx context.Context) error { return s.Settle(ctx, "a", 1) },
 		"Expire":   func(ctx context.Context) error { return drop(s.Expire(ctx, at(99))) },
 		"Standing": func(ctx context.Context) error { return drop(s.Standing(ctx, r.Accounts())) },
-		"Tell":     func(ctx context.Context) error { return drop(s.Tell(ctx, r.Accounts()[0], 80)) },
+		"Tell":     func(ctx context.Context) error { return drop(s.Tell(ctx, spend.Limit{Account: r.Accounts()[0]}, 80)) },
 	})
 	wantStanding(t, s, r, 0, 0, 0)
 }
