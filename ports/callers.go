@@ -3,6 +3,7 @@ package ports
 import (
 	"context"
 	"net/netip"
+	"strings"
 
 	"perch/domain/client"
 	"perch/domain/oauth"
@@ -19,6 +20,10 @@ type Caller struct {
 	Scopes  oauth.Scopes  // that the user has granted
 	Batch   bool          // nobody waits for the answer: others go first
 }
+
+// Session reports whether the caller is a session: a browser, which learns
+// nothing of others' use of its application.
+func (c Caller) Session() bool { return strings.HasPrefix(c.Actor, "ses_") }
 
 // Settle is told once how a call ended: with X's answer, or with the error that
 // is there in its place.

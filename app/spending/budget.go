@@ -7,10 +7,11 @@ import (
 	"perch/domain/fault"
 	"perch/domain/money"
 	"perch/domain/spend"
+	"perch/ports"
 )
 
 // refusal says which budget is spent, and until when.
-func (s *Service) refusal(ctx context.Context, r spend.Reservation) error {
+func (s *Service) refusal(ctx context.Context, r spend.Reservation, who ports.Caller) error {
 	limits := r.Limits()
 	accounts := make([]spend.Account, len(limits))
 	for i, l := range limits {
@@ -33,7 +34,7 @@ func (s *Service) refusal(ctx context.Context, r spend.Reservation) error {
 			s.watch.spent(l)
 		}
 		if wait > longest {
-			longest, worst = wait, spentBudget(r, l, st, wait)
+			longest, worst = wait, spentBudget(r, l, st, wait, who)
 		}
 	}
 	if worst == nil { // somebody has given back meanwhile
@@ -43,18 +44,22 @@ func (s *Service) refusal(ctx context.Context, r spend.Reservation) error {
 	return worst
 }
 
-func spentBudget(r spend.Reservation, l spend.Limit, st spend.Standing, wait time.Duration) error {
-	left := max(l.Max-st.Spent-st.Reserved, 0)
+func spentBudget(r spend.Reservation, l spend.Limit, st spend.Standing, wait time.Duration, who ports.Caller) error {
 	advice := "wait until the calls under way have ended, or ask for less at once"
 	if st.Spent+r.Least > l.Max {
 		advice = "wait until the budget renews, or ask the operator of this Perch for a larger one"
 	}
-	const say = "the %s's budget of %s USD for the %s has %s USD left, and this call may cost %s USD; %s"
-	return fault.New(fault.Limited, say,
-		whose(l.Grant), l.Max, period(l), left, r.Cost, advice).
-		Named("budget-spent").After(wait).
-		With("budget", whose(l.Grant)).With("period", period(l)).With("size", l.Max.String()).
-		With("spent", st.Spent.String()).With("reserved", st.Reserved.String()).With("cost", r.Cost.String()).
+	var f *fault.Error
+	if l.Grant == "" && who.Session() {
+		f = fault.New(fault.Limited, "the application's budget for the %s has too little left for this call, which may "+
+			"cost %s USD; %s", period(l), r.Cost, advice)
+	} else {
+		f = fault.New(fault.Limited, "the %s's budget of %s USD for the %s has %s USD left, and this call may cost %s USD; %s",
+			whose(l.Grant), l.Max, period(l), max(l.Max-st.Spent-st.Reserved, 0), r.Cost, advice).
+			With("size", l.Max.String()).With("spent", st.Spent.String()).With("reserved", st.Reserved.String())
+	}
+	return f.Named("budget-spent").After(wait).
+		With("budget", whose(l.Grant)).With("period", period(l)).With("cost", r.Cost.String()).
 		With("renews", l.Ends.Format(time.RFC3339))
 }
 

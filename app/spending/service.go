@@ -135,7 +135,7 @@ func (s *Service) reserve(ctx context.Context, t *tab, who ports.Caller) error {
 		s.late.add(entry{tab: withReservation(*t)}) // too many: what was set aside all the same holds until it expires
 		return err
 	case !ok:
-		return s.refusal(ctx, r)
+		return s.refusal(ctx, r, who)
 	}
 	t.reserved, t.limits = true, r.Limits()
 	return nil

@@ -247,6 +247,36 @@ func TestABudgetThatIsSpentSaysSo(t *testing.T) {
 	}
 }
 
+// Whoever signs in learns nothing of what the others spend.
+func TestASessionIsNotToldWhatItsApplicationSpends(t *testing.T) {
+	h := open(t, money.Budget{Day: 2 * cent})
+	h.post("g")
+	refused := func() *fault.Error {
+		t.Helper()
+		who := h.who("g")
+		who.Actor = "ses_1"
+		_, err := h.Enter(t.Context(), who, call(t, "createPosts", "", `{"text":"a"}`))
+		f, ok := errors.AsType[*fault.Error](err)
+		if !ok || f.Slug != "budget-spent" {
+			t.Fatalf("got %#v", err)
+		}
+		return f
+	}
+	f := refused()
+	for _, name := range []string{"size", "spent", "reserved"} {
+		if _, ok := f.Extra[name]; ok {
+			t.Errorf("it is told %s", name)
+		}
+	}
+	if f.Extra["budget"] != "application" || f.Extra["cost"] != "0.015" || strings.Contains(f.Say, "0.02") || strings.Contains(f.Say, "0.005") {
+		t.Errorf("%s %v", f.Say, f.Extra)
+	}
+	h.app.Budget, h.app.GrantBudget = money.Budget{}, money.Budget{Day: 2 * cent}
+	if f = refused(); f.Extra["budget"] != "grant" || f.Extra["spent"] != "0.015" || !strings.Contains(f.Say, "0.02 USD") {
+		t.Errorf("of its own budget: %s %v", f.Say, f.Extra)
+	}
+}
+
 func TestAGrantHasABudgetOfItsOwn(t *testing.T) {
 	h := open(t, money.Budget{Month: money.USD})
 	h.app.GrantBudget = money.Budget{Month: 2 * cent}
