@@ -15,8 +15,18 @@ import (
 	"perch/ports"
 )
 
-// Most is how many lines a report has at most.
-const Most = 1000
+// Most is how many lines a report has at most, and MostDays of how many days it is.
+const (
+	Most     = 1000
+	MostDays = 400
+)
+
+// Books are written down for reports at most once in booksEvery, which may take
+// booksWithin.
+const (
+	booksEvery  = time.Second
+	booksWithin = 5 * time.Second
+)
 
 // books write down what was counted here.
 type books interface {
@@ -30,12 +40,14 @@ type Service struct {
 	budgets ports.Budgets
 	apps    ports.Applications
 	now     func() time.Time
+	turn    chan struct{} // one writes down at a time
+	written time.Time     // when it was done last; whoever has the turn sees it
 }
 
 // New returns the service. Without books a report may lack what was counted in
 // this process last, as it may of others.
 func New(w books, u ports.Usage, b ports.Budgets, apps ports.Applications, now func() time.Time) *Service {
-	return &Service{books: w, usage: u, budgets: b, apps: apps, now: now}
+	return &Service{books: w, usage: u, budgets: b, apps: apps, now: now, turn: make(chan struct{}, 1)}
 }
 
 // An Ask says what a report is to be of.
@@ -72,7 +84,8 @@ func (b Budget) Left() money.Micros { return max(0, b.Max-b.Spent-b.Reserved) }
 // Daily reports whether the budget is for a day; others are for a month.
 func (b Budget) Daily() bool { return b.Period >= spend.FirstDay }
 
-// Report answers the ask. Days in the wrong order are fault.Invalid.
+// Report answers the ask. Days in the wrong order and more than MostDays are
+// fault.Invalid.
 func (s *Service) Report(ctx context.Context, a Ask) (Report, error) {
 	today := spend.DayOf(s.now())
 	if a.To == 0 {
@@ -81,14 +94,11 @@ func (s *Service) Report(ctx context.Context, a Ask) (Report, error) {
 	if a.From == 0 {
 		a.From = min(a.To, today)/100*100 + 1
 	}
-	if a.From > a.To {
-		return Report{}, fault.New(fault.Invalid, "from (%s) is after to (%s); turn them round", a.From, a.To).
-			With("field", "from")
+	if err := inOrder(a.From, a.To); err != nil {
+		return Report{}, err
 	}
-	if s.books != nil {
-		if err := s.books.Flush(ctx); err != nil {
-			return Report{}, err
-		}
+	if err := s.write(ctx); err != nil {
+		return Report{}, err
 	}
 	lines, err := s.lines(ctx, a, a.By, Most+1)
 	if err != nil {
@@ -105,6 +115,42 @@ func (s *Service) Report(ctx context.Context, a Ask) (Report, error) {
 	}
 	r.Budgets, err = s.standing(ctx, a, r.Lines, today)
 	return r, err
+}
+
+func inOrder(from, to spend.Day) error {
+	switch {
+	case from > to:
+		return fault.New(fault.Invalid, "from (%s) is after to (%s); turn them round", from, to).With("field", "from")
+	case to.End().Sub(from.End()) >= MostDays*24*time.Hour:
+		return fault.New(fault.Invalid, "from (%s) to (%s) are more than %d days; ask for fewer at once", from, to, MostDays).
+			With("field", "from")
+	}
+	return nil
+}
+
+// write has the books written down, unless that was done just now. It goes on when
+// the one who asks has left: others wait for it.
+func (s *Service) write(ctx context.Context) error {
+	if s.books == nil {
+		return nil
+	}
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.turn }()
+	now := s.now()
+	if since := now.Sub(s.written); since >= 0 && since < booksEvery {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), booksWithin)
+	defer cancel()
+	if err := s.books.Flush(ctx); err != nil {
+		return err
+	}
+	s.written = now
+	return nil
 }
 
 // lines are those of all the grants that were asked for, together.

@@ -24,11 +24,17 @@ type shelf struct {
 	*usage.Service
 	t     *testing.T
 	store *memory.Store
+	now   time.Time
 	late  []spend.Line // written down by the next flush
 	fails error        // of flushes
+	wrote int          // how many flushes there were
 }
 
 func (s *shelf) Flush(ctx context.Context) error {
+	s.wrote++
+	if _, ok := ctx.Deadline(); !ok || ctx.Err() != nil {
+		return errors.New("a flush has the time of the house")
+	}
 	if s.fails != nil {
 		return s.fails
 	}
@@ -42,10 +48,9 @@ func line(day spend.Day, app client.AppID, grant oauth.GrantID, action string, c
 func newShelf(t *testing.T) *shelf {
 	t.Helper()
 	s := &shelf{t: t, store: memory.Open()}
+	s.now = time.Date(2026, 11, 26, 23, 0, 0, 0, time.FixedZone("", -3600)) // of UTC it is the 27th already
 	t.Cleanup(func() { _ = s.store.Close() })
-	s.Service = usage.New(s, s.store.Usage(), s.store.Budgets(), s.store.Registry().Apps(), func() time.Time {
-		return time.Date(2026, 11, 26, 23, 0, 0, 0, time.FixedZone("", -3600)) // of UTC it is the 27th already
-	})
+	s.Service = usage.New(s, s.store.Usage(), s.store.Budgets(), s.store.Registry().Apps(), func() time.Time { return s.now })
 	for _, app := range []client.App{
 		{ID: "a", Budget: money.Budget{Day: 100, Month: 1000}, GrantBudget: money.Budget{Day: 50}}, {ID: "b"},
 	} {
@@ -109,6 +114,35 @@ func TestAReportTellsApartWhatIsAskedFor(t *testing.T) {
 	}
 	if _, err := s.Report(t.Context(), usage.Ask{From: 20261128}); fault.KindOf(err) != fault.Invalid {
 		t.Errorf("from tomorrow to today: %v", err)
+	}
+	for from, ok := range map[spend.Day]bool{20251024: true, 20251023: false, 10101: false} {
+		if _, err := s.Report(t.Context(), usage.Ask{From: from}); (err == nil) != ok || !ok && fault.KindOf(err) != fault.Invalid {
+			t.Errorf("from %s to today: %v", from, err)
+		}
+	}
+}
+
+// Whoever asks often does not make the house write often.
+func TestBooksAreWrittenDownAtMostOnceASecond(t *testing.T) {
+	s := newShelf(t)
+	for range 3 {
+		s.report(usage.Ask{})
+	}
+	s.now = s.now.Add(999 * time.Millisecond)
+	s.report(usage.Ask{})
+	if s.wrote != 1 {
+		t.Errorf("within a second there were %d flushes", s.wrote)
+	}
+	s.now = s.now.Add(time.Millisecond)
+	s.report(usage.Ask{})
+	s.now, s.fails = s.now.Add(time.Second), errors.New("no disk")
+	for range 2 {
+		if _, err := s.Report(t.Context(), usage.Ask{}); !errors.Is(err, s.fails) {
+			t.Error(err)
+		}
+	}
+	if s.wrote != 4 { // what failed is tried again at once
+		t.Errorf("there were %d flushes", s.wrote)
 	}
 }
 
