@@ -54,8 +54,8 @@ func spentBudget(r spend.Reservation, l spend.Limit, st spend.Standing, wait tim
 		f = fault.New(fault.Limited, "the application's budget for the %s has too little left for this call, which may "+
 			"cost %s USD; %s", period(l), r.Cost, advice)
 	} else {
-		f = fault.New(fault.Limited, "the %s's budget of %s USD for the %s has %s USD left, and this call may cost %s USD; %s",
-			whose(l.Grant), l.Max, period(l), max(l.Max-st.Spent-st.Reserved, 0), r.Cost, advice).
+		f = fault.New(fault.Limited, "the %s's budget of %s USD for the %s has %s USD left, and this call may "+
+			"cost %s USD; %s", whose(l.Grant), l.Max, period(l), max(l.Max-st.Spent-st.Reserved, 0), r.Cost, advice).
 			With("size", l.Max.String()).With("spent", st.Spent.String()).With("reserved", st.Reserved.String())
 	}
 	return f.Named("budget-spent").After(wait).
