@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -77,8 +78,12 @@ const spendScript = `
 	end
 	return out`
 
+// refundScript has the refund's own name as its last key, and does nothing for a
+// name that it knows: giving back twice would let more through than the limit.
 const refundScript = `
-	for i, key in ipairs(KEYS) do
+	if not redis.call('SET', KEYS[#KEYS], 1, 'NX', 'PX', 60000) then return 0 end
+	for i = 1, #KEYS - 1 do
+		local key = KEYS[i]
 		local b = redis.call('HMGET', key, 'u', 'r')
 		if b[1] and tonumber(b[2]) == tonumber(ARGV[i * 2 - 1]) then
 			local used = math.max(tonumber(b[1]) - tonumber(ARGV[i * 2]), 0)
@@ -155,7 +160,10 @@ func (q *Quota) Refund(ctx context.Context, returns []quota.Return) error {
 			keys, args = append(keys, q.key(r.Charge.Name())), append(args, r.Reset.UnixMicro(), r.Given)
 		}
 	}
-	_, err := q.run(ctx, q.refund, keys, args)
+	if len(keys) == 0 {
+		return nil
+	}
+	_, err := q.run(ctx, q.refund, append(keys, q.tag+"refund:"+rand.Text()), args)
 	return err
 }
 
@@ -173,7 +181,7 @@ func (q *Quota) Note(ctx context.Context, at time.Time, notes []quota.Note) erro
 // run runs the script, unless there is nothing to do. Connections of TLS do not
 // show that the server has left them since, so what ends with its connection is
 // sent again on others, as often as there can be such. At worst it was counted:
-// then the limit gives less.
+// then the limit gives less. What was given back is not given back again.
 func (q *Quota) run(ctx context.Context, s *redis.Script, keys []string, args []any) ([]int64, error) {
 	if ctx.Err() != nil {
 		return nil, unavailable(ctx, ctx.Err())
