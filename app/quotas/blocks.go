@@ -11,11 +11,12 @@ import (
 
 // A replica holds at most the maximum divided by blockPart of any limit, until
 // blockAge after it had them, looked at every blockAge/2. A refusal is remembered
-// for blockRefusal.
+// for blockRefusal. X may be blockLag calls ahead of the store.
 const (
 	blockPart    = 50
 	blockAge     = time.Second
 	blockRefusal = blockAge / 4
+	blockLag     = 32
 )
 
 // Blocks is a ports.QuotaStore that takes calls from another one in blocks, and
@@ -168,7 +169,7 @@ func (b *Blocks) end(o *order, v quota.Verdict, err error) (quota.Verdict, error
 		}
 		g := v.Grips[j]
 		if !k.last.Reset.Equal(g.Reset) {
-			k.left = 0 // of a window that is over
+			k.left, k.full = 0, time.Time{} // of a window that is over
 		}
 		k.last = g.Decision
 		switch {

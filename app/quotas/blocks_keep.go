@@ -7,14 +7,36 @@ import (
 	"perch/domain/quota"
 )
 
-// Refund gives back to the store: it is for calls that never reached X, which are
-// few.
+// Refund puts what it can back into blocks of the same windows, up to what may be
+// held, and gives the rest back to the store.
 func (b *Blocks) Refund(ctx context.Context, returns []quota.Return) error {
-	return b.store.Refund(ctx, returns)
+	if rest := b.keep(returns); len(rest) > 0 {
+		return b.store.Refund(ctx, rest)
+	}
+	return nil
 }
 
-// Note forgets what is held of windows that X has said another end of.
+// keep returns what it does not keep.
+func (b *Blocks) keep(returns []quota.Return) (rest []quota.Return) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range returns {
+		k := b.blocks[r.Charge.Name()]
+		if b.closed || k == nil || !k.last.Reset.Equal(r.Reset) || k.left+r.Given > k.charge.Max/blockPart {
+			rest = append(rest, r)
+			continue
+		}
+		k.left += max(r.Given, 0)
+	}
+	return rest
+}
+
+// Note tells the store what it may not know, and forgets what is held of windows
+// that X has said another end of.
 func (b *Blocks) Note(ctx context.Context, at time.Time, notes []quota.Note) error {
+	if notes = b.news(notes); len(notes) == 0 {
+		return nil
+	}
 	if err := b.store.Note(ctx, at, notes); err != nil {
 		return err
 	}
@@ -26,6 +48,37 @@ func (b *Blocks) Note(ctx context.Context, at time.Time, notes []quota.Note) err
 		}
 	}
 	return nil
+}
+
+// news are the notes that the store is to have, as it is to have them: what is
+// held here X cannot have seen. The blocks go by them from now on.
+func (b *Blocks) news(notes []quota.Note) (news []quota.Note) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, n := range notes {
+		k := b.blocks[quota.NameOfTheirs(n.Key)]
+		if k == nil || !k.last.Reset.Equal(n.Reset) || k.last.Limit != n.Max {
+			news = append(news, n)
+			continue
+		}
+		if n.Used <= k.made()+lag(n) {
+			continue // others made these calls out of what they hold
+		}
+		k.left = min(k.left, max(n.Max-n.Used, 0))
+		n.Used += k.left
+		k.last.Remaining = min(k.last.Remaining, max(n.Max-n.Used, 0))
+		news = append(news, n)
+	}
+	return news
+}
+
+// made is how many calls of the window were made, as far as that is known here.
+func (k *block) made() int64 { return k.last.Limit - k.last.Remaining - k.left }
+
+// lag is how many calls more than are known X may have counted before the store is
+// told: a few, and fewer the fuller the window is.
+func lag(n quota.Note) int64 {
+	return max(min(blockLag, n.Max/blockPart, (n.Max-n.Used)/10), 0)
 }
 
 // Close gives back what is held. Calls go to the store afterwards.

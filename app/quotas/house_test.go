@@ -75,13 +75,26 @@ func newWorld(t testing.TB, users, perches int, store ports.QuotaStore, rules ..
 	ours, err := quota.ParseRules(rules)
 	must(t, err)
 	for range perches {
-		q := quotas.New(w.store, ours, true, w.now)
+		q := quotas.New(w.own(), ours, true, w.now)
 		w.quotas = append(w.quotas, q)
 		w.perches = append(w.perches, actions.New(actions.Parts{
 			Grants: w, XApps: w, X: gateway, Observer: silence{}, Tolls: actions.Tolls(q),
 		}))
 	}
 	return w
+}
+
+// blocky is a store of which each Perch takes blocks.
+type blocky struct{ ports.QuotaStore }
+
+// own is what one Perch counts in.
+func (w *world) own() ports.QuotaStore {
+	if _, ok := w.store.(blocky); !ok {
+		return w.store
+	}
+	b := quotas.NewBlocks(w.store)
+	w.t.Cleanup(func() { must(w.t, b.Close()) })
+	return b
 }
 
 type silence struct{}
