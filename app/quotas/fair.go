@@ -2,12 +2,10 @@ package quotas
 
 import (
 	"math"
-	"sync"
 	"time"
 
 	"perch/domain/client"
 	"perch/domain/quota"
-	"perch/domain/xapi"
 )
 
 // A part is what one client application may use of a window that the X App has
@@ -21,65 +19,6 @@ type part struct {
 	full   float64
 	passed float64 // of the window's time, from 0 to 1
 	left   time.Duration
-}
-
-// A crowd knows which client applications use the windows that X Apps have in
-// common. Each replica sees that for itself; what each has used is in the store.
-type crowd struct {
-	mu  sync.Mutex
-	all map[string]*common
-}
-
-type common struct {
-	seen  map[client.AppID]time.Time
-	size  int64
-	reset time.Time
-}
-
-// part returns the part of the application in the window, false where it needs
-// none: it is alone, or the window is too short for anybody to be starved in it.
-// In a day's window one share more is kept, for an application that comes late;
-// the passing day frees it.
-func (c *crowd) part(w window, app client.AppID, at time.Time) (part, bool) {
-	if w.per != xapi.PerApp || w.length < time.Minute {
-		return part{}, false
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.all == nil {
-		c.all = map[string]*common{}
-	}
-	one, ok := c.all[w.key]
-	if !ok {
-		one = &common{seen: map[client.AppID]time.Time{}, size: w.max}
-		c.all[w.key] = one
-	}
-	one.seen[app] = at
-	for id, last := range one.seen {
-		if at.Sub(last) > w.length {
-			delete(one.seen, id)
-		}
-	}
-	p := part{window: w, size: float64(one.size), left: w.length + grace}
-	if one.reset.After(at) {
-		p.left = one.reset.Sub(at)
-		p.passed = min(max(1-p.left.Seconds()/w.length.Seconds(), 0), 1)
-	}
-	n := float64(len(one.seen))
-	p.own, p.full = p.size/n, p.size/n
-	if w.length >= day {
-		p.own = p.size / (n + 1)
-	}
-	return p, n > 1 || w.length >= day
-}
-
-// sees takes down how the window stands.
-func (c *crowd) sees(w window, d quota.Decision) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if one, ok := c.all[w.key]; ok {
-		one.size, one.reset = d.Limit, d.Reset
-	}
 }
 
 // share is what the application may use whatever the others do.

@@ -52,7 +52,7 @@ type bill struct {
 	borrowing bool // the application has used its share of a window
 }
 
-func (s *Service) bill(who ports.Caller, call ports.Call) (*bill, error) {
+func (s *Service) bill(ctx context.Context, who ports.Caller, call ports.Call) (*bill, error) {
 	rules, err := s.rulesFor(who, call.Action)
 	if err != nil {
 		return nil, err
@@ -66,7 +66,11 @@ func (s *Service) bill(who ports.Caller, call ports.Call) (*bill, error) {
 		b.charges = append(b.charges, w.charge(who))
 	}
 	for i, w := range b.windows {
-		if p, ok := s.crowd.part(w, b.app, b.at); ok {
+		if !w.common() {
+			continue
+		}
+		s.meet(ctx, w, b.app, b.at)
+		if p, ok := s.crowd.part(w, b.at); ok {
 			p.shared, p.charge = len(rules)+i, len(b.charges)
 			b.parts = append(b.parts, p)
 			b.charges = append(b.charges, p.ask(b.app))
@@ -87,7 +91,7 @@ func (b *bill) of(w window, v quota.Verdict) (quota.Grip, bool) {
 // Enter counts the call in all that counts it, or in nothing: then it says whose
 // limit it was. What a call used that never reached X is given back.
 func (s *Service) Enter(ctx context.Context, who ports.Caller, call ports.Call) (ports.Settle, error) {
-	b, err := s.bill(who, call)
+	b, err := s.bill(ctx, who, call)
 	if err != nil {
 		return nil, err
 	}
@@ -124,8 +128,8 @@ func (s *Service) spend(ctx context.Context, b *bill) (quota.Verdict, error) {
 	if err != nil {
 		return v, err
 	}
-	for _, p := range b.parts {
-		s.crowd.sees(p.window, v.Grips[p.shared].Decision)
+	for i, w := range b.windows {
+		s.crowd.sees(w, v.Grips[len(b.rules)+i].Decision)
 	}
 	if !v.Allowed {
 		return v, b.refusal(v)
