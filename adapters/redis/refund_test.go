@@ -34,7 +34,7 @@ func (c *deaf) Read(b []byte) (int, error) {
 		return c.Conn.Read(b)
 	}
 	_, _ = c.Conn.Read(make([]byte, 4096)) // Redis has done it
-	_ = c.Conn.Close()
+	_ = c.Close()
 	return 0, io.EOF
 }
 
