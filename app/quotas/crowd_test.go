@@ -96,3 +96,26 @@ func TestWithoutTheStoreAReplicaCountsItsOwnApplications(t *testing.T) {
 		t.Errorf("the store knows of %d stretches, want this one and the next", crowds)
 	}
 }
+
+// TestAnApplicationThatIsAloneHasHalfOfADayAtOnce: of 10,000 posts, by 120 users.
+func TestAnApplicationThatIsAloneHasHalfOfADayAtOnce(t *testing.T) {
+	w := newWorld(t, 1, 1, nil)
+	post := func() (n int) {
+		for i := range 12000 {
+			who := w.caller(0)
+			who.User = userID(i % 120)
+			if settle, err := w.quotas[0].Enter(t.Context(), who, w.call(posts)); err == nil {
+				settle(t.Context(), &ports.Reply{Status: 201}, nil)
+				n++
+			}
+		}
+		return n
+	}
+	if n := post(); n != 5000 {
+		t.Errorf("at once it has %d, want 5000", n)
+	}
+	w.advance(12 * time.Hour)
+	if n := post(); n < 2400 || n > 2600 {
+		t.Errorf("after half a day it has %d more, want 2500", n)
+	}
+}
