@@ -36,7 +36,7 @@ func TestTheKeyOfADeliveryThatHasEndedGivesItAsItEnded(t *testing.T) {
 			if again, err := h.Accept(t.Context(), r); err != nil || again.ID != d.ID || again.State != want || again.Waits() {
 				t.Errorf("the same again: %s %s, %v", again.ID, again.State, err)
 			}
-			r.Call.Body = "two"
+			r.Call.Body = `"two"`
 			if _, err := h.Accept(t.Context(), r); fault.SlugOf(err) != "idempotency-key-reused" {
 				t.Errorf("something else: %v", err)
 			}

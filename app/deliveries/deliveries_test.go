@@ -296,13 +296,14 @@ func TestWhatCannotWorkIsRefusedAtOnce(t *testing.T) {
 		edit func(*house, *deliveries.Request)
 		kind fault.Kind
 	}{
-		"what may not be done":         {func(h *house, _ *deliveries.Request) { h.box.allows = fault.New(fault.Forbidden, "no") }, fault.Forbidden},
-		"an upload":                    {func(_ *house, r *deliveries.Request) { r.Action = upload }, fault.Invalid},
-		"a read":                       {func(_ *house, r *deliveries.Request) { r.Action = read }, fault.Invalid},
-		"more than seven days":         {func(_ *house, r *deliveries.Request) { r.Within = delivery.Longest + 1 }, fault.Invalid},
-		"a body that is long":          {func(_ *house, r *deliveries.Request) { r.Call.Body = strings.Repeat("x", deliveries.MostBody+1) }, fault.TooLarge},
-		"a body of control characters": {func(_ *house, r *deliveries.Request) { r.Call.Body = strings.Repeat("\x01", 20<<10) }, fault.TooLarge},
-		"a body that is no text":       {func(_ *house, r *deliveries.Request) { r.Call.Body = "\xff" }, fault.Invalid},
+		"what may not be done":   {func(h *house, _ *deliveries.Request) { h.box.allows = fault.New(fault.Forbidden, "no") }, fault.Forbidden},
+		"an upload":              {func(_ *house, r *deliveries.Request) { r.Action = upload }, fault.Invalid},
+		"a read":                 {func(_ *house, r *deliveries.Request) { r.Action = read }, fault.Invalid},
+		"more than seven days":   {func(_ *house, r *deliveries.Request) { r.Within = delivery.Longest + 1 }, fault.Invalid},
+		"a body that is long":    {func(_ *house, r *deliveries.Request) { r.Call.Body = strings.Repeat("x", deliveries.MostBody+1) }, fault.TooLarge},
+		"a body of escapes":      {func(_ *house, r *deliveries.Request) { r.Call.Body = `"` + strings.Repeat(`\"`, 10<<10) + `"` }, fault.TooLarge},
+		"a body that is no JSON": {func(_ *house, r *deliveries.Request) { r.Call.Body = `{"text":` }, fault.Invalid},
+		"a body that is no text": {func(_ *house, r *deliveries.Request) { r.Call.Body = "\xff" }, fault.Invalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t)
@@ -341,7 +342,7 @@ func TestTheSameKeyIsTheSameDelivery(t *testing.T) {
 	if err != nil || again.ID != first.ID {
 		t.Errorf("again: %s, %v; want %s", again.ID, err, first.ID)
 	}
-	r.Call.Body = "two"
+	r.Call.Body = `"two"`
 	if _, err := h.Accept(t.Context(), r); fault.SlugOf(err) != "idempotency-key-reused" {
 		t.Errorf("for another call: %v", err)
 	}
@@ -352,7 +353,7 @@ func TestTheSameKeyIsTheSameDelivery(t *testing.T) {
 	}
 	h.work()
 	h.wantSent("one", "two")
-	r.Grant, r.Call.Body = "g", "one"
+	r.Grant, r.Call.Body = "g", `"one"`
 	if done, err := h.Accept(t.Context(), r); err != nil || done.State != delivery.Done {
 		t.Errorf("after it was sent: %s, %v", done.State, err)
 	}

@@ -2,9 +2,11 @@ package deliveries_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -108,7 +110,11 @@ func (b *box) Deliver(ctx context.Context, d delivery.Delivery, c delivery.Call)
 		}
 	}
 	b.asked[key], b.known[key] = true, true
-	b.sent = append(b.sent, c.Body)
+	text, err := strconv.Unquote(c.Body)
+	if err != nil {
+		return ports.Reply{}, err
+	}
+	b.sent = append(b.sent, text)
 	return reply(201, `{"data":{"id":"1"}}`), nil
 }
 
@@ -218,7 +224,7 @@ func request(grant, body string) deliveries.Request {
 	}
 	return deliveries.Request{
 		Actor: "key_1", App: "app_1", Grant: oauth.GrantID(grant), Action: act,
-		Call: delivery.Call{Request: "req_1", Type: "application/json", Body: body},
+		Call: delivery.Call{Request: "req_1", Type: "application/json", Body: asJSON(body)},
 	}
 }
 
@@ -269,3 +275,11 @@ func (h *house) wantSent(want ...string) {
 }
 
 func dice(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }
+
+// asJSON is a body as it is, if it is JSON, and else as a text of JSON.
+func asJSON(body string) string {
+	if body == "" || json.Valid([]byte(body)) {
+		return body
+	}
+	return strconv.Quote(body)
+}

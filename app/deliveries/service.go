@@ -138,8 +138,8 @@ func check(r Request) error {
 		return fault.New(fault.Invalid, "%s cannot be performed later; send it without Prefer: respond-async", r.Action.ID)
 	case len(r.Call.Body) > MostBody:
 		return fault.New(fault.TooLarge, "the body of a call that is performed later may have %d bytes", MostBody)
-	case !utf8.ValidString(r.Call.Body):
-		return fault.New(fault.Invalid, "the body of a call that is performed later must be UTF-8, as JSON is")
+	case !utf8.ValidString(r.Call.Body) || r.Call.Body != "" && !json.Valid([]byte(r.Call.Body)):
+		return fault.New(fault.Invalid, "the body of a call that is performed later must be JSON in UTF-8")
 	case r.Within < 0 || r.Within > delivery.Longest:
 		return fault.New(fault.Invalid, "a delivery may wait for at most %d seconds, which are seven days",
 			int(delivery.Longest.Seconds()))

@@ -63,8 +63,14 @@ func tooLate(d delivery.Delivery, o delivery.Outcome, now time.Time) delivery.De
 	return d.End(delivery.Expired, o, now)
 }
 
+// suspicions are refusals of X that end no grant: the next refresh may be taken.
+func suspicions() []string { return []string{"x-refresh-refused", "grant-suspect"} }
+
 // final reports whether the call would fail tomorrow too.
 func final(err error) bool {
+	if slices.Contains(suspicions(), fault.SlugOf(err)) {
+		return false
+	}
 	switch fault.KindOf(err) {
 	case fault.Invalid, fault.Unauthenticated, fault.Forbidden, fault.NotFound, fault.WrongMethod, fault.TooLarge:
 		return true

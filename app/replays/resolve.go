@@ -19,8 +19,8 @@ const (
 	skew = time.Minute
 
 	// pages is how many pages of the user's newest posts are looked at.
-	pages    = 5
-	pageSize = "100"
+	pages    = 25
+	pageSize = "20"
 )
 
 // A Looker performs a read for the holder, as any other call of his.

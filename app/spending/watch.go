@@ -104,7 +104,7 @@ func (s *Service) alert(ctx context.Context) error {
 	}
 	for i, l := range limits {
 		used := share(standing[i].Spent, l.Max)
-		if full[l.Account] {
+		if full[l.Account] && used >= soft { // a dear call that does not fit says little of a budget that has most left
 			used = max(used, hard)
 		}
 		for _, percent := range []int64{soft, hard} {
