@@ -129,7 +129,8 @@ func (g *Gate) server(ctx context.Context, c Credentials) (Caller, error) {
 			"GET /v1/grants without the header lists those it is for").Named("bound-key")
 	}
 	return Caller{
-		App: app, Grant: grant, Grants: key.Grants, Actions: key.Actions, AppOnly: key.AppOnly, Batch: key.Batch, Actor: string(key.ID),
+		App: app, Grant: grant, Grants: key.Grants, Actions: key.Actions, AppOnly: key.AppOnly, Batch: key.Batch,
+		Actor: string(key.ID),
 	}, nil
 }
 

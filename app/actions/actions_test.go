@@ -384,22 +384,3 @@ func TestAGrantRevokedWhileTheBodyComesIsNotUsed(t *testing.T) {
 		t.Errorf("X was asked %d times: %v", h.calls("createPosts"), err)
 	}
 }
-
-func TestTheClientsOwnLimit(t *testing.T) {
-	h := newHouse(t, quota.Limit{Max: 2, Window: time.Hour})
-	for range 2 {
-		if _, _, err := h.do(h.request("getUsersMe", "")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	_, _, err := h.do(h.request("getUsersMe", ""))
-	e, ok := errors.AsType[*fault.Error](err)
-	if !ok || e.Kind != fault.Limited || e.Slug != "limit-reached" || e.Wait <= 0 || e.Wait > time.Hour {
-		t.Errorf("%+v", err)
-	}
-	other := h.request("getOpenApiSpec", "")
-	other.App.ID = "app_2"
-	if _, _, err := h.do(other); err != nil {
-		t.Errorf("one application's calls are counted for another: %v", err)
-	}
-}

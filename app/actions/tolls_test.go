@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -89,5 +90,24 @@ func TestTheTokenIsFetchedAfterTheTolls(t *testing.T) {
 	}
 	if n := len(h.x.Ledger()); n != before {
 		t.Errorf("X was asked %d times", n-before)
+	}
+}
+
+func TestTheClientsOwnLimit(t *testing.T) {
+	h := newHouse(t, quota.Limit{Max: 2, Window: time.Hour})
+	for range 2 {
+		if _, _, err := h.do(h.request("getUsersMe", "")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, _, err := h.do(h.request("getUsersMe", ""))
+	e, ok := errors.AsType[*fault.Error](err)
+	if !ok || e.Kind != fault.Limited || e.Slug != "limit-reached" || e.Wait <= 0 || e.Wait > time.Hour {
+		t.Errorf("%+v", err)
+	}
+	other := h.request("getOpenApiSpec", "")
+	other.App.ID = "app_2"
+	if _, _, err := h.do(other); err != nil {
+		t.Errorf("one application's calls are counted for another: %v", err)
 	}
 }

@@ -103,10 +103,7 @@ func (s *Service) alert(ctx context.Context) error {
 		return err
 	}
 	for i, l := range limits {
-		used := share(standing[i].Spent, l.Max)
-		if full[l.Account] && used >= soft { // a dear call that does not fit says little of a budget that has most left
-			used = max(used, hard)
-		}
+		used := usedUp(standing[i], l, full[l.Account])
 		for _, percent := range []int64{soft, hard} {
 			if used < percent || !standing[i].Owes(percent, l.Max) {
 				continue
@@ -118,6 +115,17 @@ func (s *Service) alert(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// usedUp is how much of the budget is spent, in percent. One that is mostly spent
+// and has refused a call is spent; of one that has most left, a dear call that does
+// not fit says little.
+func usedUp(st spend.Standing, l spend.Limit, refused bool) int64 {
+	used := share(st.Spent, l.Max)
+	if refused && used >= soft {
+		return max(used, hard)
+	}
+	return used
 }
 
 // tell gives the alert, and notes it afterwards: one that is given twice is better

@@ -75,8 +75,8 @@ func (p *program) run(ctx context.Context, args []string) int {
 	parser, err := kong.New(&verbs{}, append(p.settings.Options(),
 		kong.Name("perch"),
 		kong.Description("Perch holds X users' OAuth tokens so that frontends never do.\n\n"+
-			"The verbs of operators (apps, xapps, keys, grants, usage, deliveries, operators) take --server, --admin-token-file, "+
-			"--ca-file, --insecure-http and --json, before the verb or behind it."),
+			"The verbs of operators (apps, xapps, keys, grants, usage, deliveries, operators) take --server, "+
+			"--admin-token-file, --ca-file, --insecure-http and --json, before the verb or behind it."),
 		kong.Writers(p.out, p.err),
 		kong.Exit(func(int) { helped = true }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: len(args) == 0}),

@@ -3,6 +3,7 @@
 package client
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -68,11 +69,6 @@ func (a App) Check() error {
 		return fault.New(fault.Invalid, "cookies and dpop exclude each other: DPoP binds tokens to a key, and with cookies "+
 			"there are no tokens")
 	}
-	for _, b := range []money.Budget{a.Budget, a.GrantBudget} {
-		if err := b.Check(); err != nil {
-			return err
-		}
-	}
 	for _, o := range a.Origins {
 		if _, err := ParseOrigin(string(o)); err != nil {
 			return err
@@ -83,7 +79,7 @@ func (a App) Check() error {
 			return err
 		}
 	}
-	if err := a.checkLimits(); err != nil {
+	if err := errors.Join(a.Budget.Check(), a.GrantBudget.Check(), a.checkLimits()); err != nil {
 		return err
 	}
 	return xapi.CheckWords(a.Actions)

@@ -43,7 +43,8 @@ func Parse(s string) (Micros, error) {
 }
 
 func unreadable(s string) error {
-	return fault.New(fault.Invalid, "%q is no amount; write US dollars with up to six digits behind the point, as 12.50", s)
+	return fault.New(fault.Invalid, "%q is no amount; write US dollars with up to six digits behind the point, as 12.50",
+		s)
 }
 
 // A Budget is what may be spent at most on each UTC day and in each UTC month.
