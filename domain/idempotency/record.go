@@ -19,9 +19,6 @@ const (
 	Unknown  State = "unknown"
 )
 
-// States lists the states.
-func States() []State { return []State{Reserved, Sent, Done, Unknown} }
-
 const (
 	// Preparing is how long a reserved call belongs to whoever reserved it.
 	Preparing = 30 * time.Second
