@@ -39,6 +39,7 @@ func onTheWay(journey []string) int {
 func TestGrantsMoveBetweenStores(t *testing.T) {
 	for _, journey := range [][]string{{"sqlite", "postgres", "sqlite"}, {"sqlite", "postgres", "d1", "sqlite"}} {
 		t.Run(strings.Join(journey, "-"), func(t *testing.T) {
+			t.Parallel()
 			from := stopAt(t, journey[0])
 			n := onTheWay(journey)
 			from.settle(t, n)

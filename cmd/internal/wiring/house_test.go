@@ -100,6 +100,7 @@ func lasting(t *testing.T, test func(t *testing.T, e environment)) {
 func within(t *testing.T, all []environment, test func(t *testing.T, e environment)) {
 	for _, e := range all {
 		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
 			conformance.Verified(t, e.name)
 			test(t, e)
 		})

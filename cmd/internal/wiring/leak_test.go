@@ -283,6 +283,7 @@ func (s *suspect) storeDown(t *testing.T) {
 func TestNoSecretIsInAnyReplyOrLog(t *testing.T) {
 	for _, e := range environments()[:2] { // what databases hold is looked into elsewhere
 		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
 			s, xDown := newSuspect(t, e)
 			s.everyCall(t)
 			s.trouble(t)

@@ -93,7 +93,8 @@ func (c carrier) Write(p []byte) (int, error) {
 	cut := c.l.cut
 	if c.asks {
 		for _, table := range tables() {
-			c.l.counted[table] += bytes.Count(p, []byte(`FROM "`+table+`"`))
+			from := `FROM "` + table + `"` // and what is swept is not read
+			c.l.counted[table] += bytes.Count(p, []byte(from)) - bytes.Count(p, []byte("DELETE "+from))
 		}
 	}
 	c.l.mu.Unlock()

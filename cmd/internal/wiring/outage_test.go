@@ -17,6 +17,7 @@ var storm = flag.Duration("storm", 20*time.Second, "how long X answers 401 to ev
 // X had an outage in which it answered 401 to everybody for hours. Perch keeps
 // every grant, stops refreshing within seconds, and goes on by itself.
 func TestXAnswers401ToEverything(t *testing.T) {
+	t.Parallel()
 	const users, callers = 24, 8
 	people := make([]xsim.User, users)
 	for i := range people {

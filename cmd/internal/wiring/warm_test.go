@@ -118,6 +118,7 @@ func TestTheHotPathReadsNothing(t *testing.T) {
 // A store that has fallen silent lets nobody in for long, and those who were let
 // in need not wait long to hear it.
 func TestASilentStoreRefusesWhatWasWarm(t *testing.T) {
+	t.Parallel()
 	e, l := onTheLine(t)
 	x := xsim.New(xsim.Options{})
 	set(t, x, `{"windows":false}`)
