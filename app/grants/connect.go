@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"perch/domain/audit"
+	"perch/domain/client"
 	"perch/domain/fault"
 	"perch/domain/oauth"
 	"perch/domain/secret"
@@ -74,7 +75,7 @@ func (s *Service) Complete(ctx context.Context, c oauth.Callback) (a oauth.Autho
 	return a, g, err
 }
 
-func (s *Service) complete(ctx context.Context, a oauth.Authorization, c oauth.Callback) (oauth.Grant, error) {
+func (s *Service) complete(ctx context.Context, a oauth.Authorization, c oauth.Callback) (kept oauth.Grant, err error) {
 	if c.Error != "" {
 		return oauth.Grant{}, denied(c.Error)
 	}
@@ -96,7 +97,9 @@ func (s *Service) complete(ctx context.Context, a oauth.Authorization, c oauth.C
 		tokens.Scopes = a.Scopes // RFC 6749 section 5.1: omitted means as requested
 	}
 	g := oauth.Grant{App: a.App, XApp: a.XApp}
-	if g.User, err = s.whoIs(ctx, x, tokens.Access); err != nil {
+	who, paid, err := s.whoIs(ctx, a.App, x, tokens.Access)
+	defer func() { paid(kept.ID) }()
+	if g.User = who; err != nil {
 		return oauth.Grant{}, errors.Join(err, s.giveBack(ctx, g, tokens))
 	}
 	if a.Mode == oauth.ModeExtend {
@@ -145,16 +148,17 @@ func (s *Service) wider(ctx context.Context, x ports.XApp, g oauth.Grant, scopes
 		return oauth.Grant{}, false
 	}
 	token, err := s.Access(ctx, old)
-	if err != nil || s.refused(ctx, x, token) {
+	if err != nil || s.refused(ctx, old, x, token) {
 		return oauth.Grant{}, false
 	}
 	old, err = s.vault.Get(ctx, old.ID)
 	return old, err == nil && old.State == oauth.Active
 }
 
-// refused reports whether X says that the access token is no good.
-func (s *Service) refused(ctx context.Context, x ports.XApp, access secret.Text) bool {
-	reply, err := s.askMe(ctx, x, access)
+// refused reports whether X says that the grant's access token is no good.
+func (s *Service) refused(ctx context.Context, g oauth.Grant, x ports.XApp, access secret.Text) bool {
+	reply, paid, err := s.askMe(ctx, g.App, x, access)
+	paid(g.ID)
 	if err != nil {
 		return false
 	}
@@ -177,13 +181,16 @@ func denied(reason string) error {
 		"and check the X App's settings if this repeats").Named("x-authorization-failed")
 }
 
-// whoIs asks X whose access token it is.
-func (s *Service) whoIs(ctx context.Context, x ports.XApp, access secret.Text) (user.User, error) {
+// whoIs asks X whose access token it is. paid is to be told of which grant that
+// was, once that is known; empty is of none.
+func (s *Service) whoIs(
+	ctx context.Context, app client.AppID, x ports.XApp, access secret.Text,
+) (_ user.User, paid func(oauth.GrantID), _ error) {
 	ctx, cancel := context.WithTimeout(ctx, keepFor)
 	defer cancel()
-	reply, err := s.askMe(ctx, x, access)
+	reply, paid, err := s.askMe(ctx, app, x, access)
 	if err != nil {
-		return user.User{}, err
+		return user.User{}, paid, err
 	}
 	defer func() { _ = reply.Body.Close() }()
 	var me struct {
@@ -191,10 +198,10 @@ func (s *Service) whoIs(ctx context.Context, x ports.XApp, access secret.Text) (
 	}
 	err = json.NewDecoder(io.LimitReader(reply.Body, 1<<20)).Decode(&me)
 	if err != nil || reply.Status != 200 || me.Data.ID == "" {
-		return user.User{}, fault.New(fault.Upstream, "X gave a token but did not say whose it is (status %d); "+
+		return user.User{}, paid, fault.New(fault.Upstream, "X gave a token but did not say whose it is (status %d); "+
 			"connect again", reply.Status).Named("x-unknown-user").Because(err)
 	}
-	return user.User{ID: user.ID(me.Data.ID), Username: me.Data.Username, Name: me.Data.Name}, nil
+	return user.User{ID: user.ID(me.Data.ID), Username: me.Data.Username, Name: me.Data.Name}, paid, nil
 }
 
 func outcome(err error) audit.Outcome {
@@ -207,7 +214,13 @@ func outcome(err error) audit.Outcome {
 	return audit.Failed
 }
 
-func (s *Service) askMe(ctx context.Context, x ports.XApp, access secret.Text) (ports.Reply, error) {
+// askMe asks X who the user is, which costs what any such call does.
+func (s *Service) askMe(
+	ctx context.Context, app client.AppID, x ports.XApp, access secret.Text,
+) (reply ports.Reply, paid func(oauth.GrantID), err error) {
 	act, _ := xapi.ByID("getUsersMe")
-	return s.x.Do(ctx, ports.Call{Action: act, XApp: x.ID, Token: access})
+	call := ports.Call{Action: act, XApp: x.ID, Token: access}
+	ended := s.costs.Own(app, call)
+	reply, err = s.x.Do(ctx, call)
+	return reply, func(g oauth.GrantID) { ended(g, reply, err) }, err
 }

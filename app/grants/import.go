@@ -37,7 +37,9 @@ func (s *Service) Import(ctx context.Context, app client.AppID, x xapp.ID, in Im
 		return oauth.Grant{}, err
 	}
 	if in.User.ID == "" {
-		if in.User, err = s.whoIs(ctx, opened, in.Access); errors.Is(err, fault.Upstream) {
+		who, paid, err := s.whoIs(ctx, app, opened, in.Access)
+		defer func() { paid(g.ID) }()
+		if in.User = who; errors.Is(err, fault.Upstream) {
 			return oauth.Grant{}, fault.New(fault.Invalid, "X does not say whose the access token is; it may have run out, as "+
 				"after two hours. Add user_id, X's number for the user: then the refresh token is enough").
 				Named("x-unknown-user").Because(err)

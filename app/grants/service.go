@@ -25,6 +25,18 @@ type sessions interface {
 	EndAll(ctx context.Context, grant oauth.GrantID, now time.Time) (int, error)
 }
 
+// costs are told what Perch asks X by itself, and how that ended.
+type costs interface {
+	Own(app client.AppID, call ports.Call) func(oauth.GrantID, ports.Reply, error)
+}
+
+// uncounted are costs that nobody counts.
+type uncounted struct{}
+
+func (uncounted) Own(client.AppID, ports.Call) func(oauth.GrantID, ports.Reply, error) {
+	return func(oauth.GrantID, ports.Reply, error) {}
+}
+
 // storeClock is the time that all replicas go by.
 type storeClock interface {
 	Now() time.Time
@@ -43,6 +55,7 @@ type Service struct {
 	xapps      xapps
 	sessions   sessions
 	clock      storeClock
+	costs      costs
 	observer   ports.Observer
 	callback   string // where X sends browsers back to
 	waitAndSee time.Duration
@@ -62,6 +75,7 @@ type Parts struct {
 	XApps      xapps
 	Sessions   sessions
 	Clock      storeClock
+	Costs      costs // nil: nobody counts them
 	Observer   ports.Observer
 	Callback   string
 	WaitAndSee time.Duration // zero: the constant of that name
@@ -75,9 +89,12 @@ func New(p Parts) *Service {
 	if p.Warm == nil {
 		p.Warm = p.Vault
 	}
+	if p.Costs == nil {
+		p.Costs = uncounted{}
+	}
 	return &Service{
 		vault: p.Vault, warm: p.Warm, journal: p.Journal, pending: p.Pending, ring: p.Keyring, x: p.X, breaker: p.Breaker,
-		xapps: p.XApps, sessions: p.Sessions, clock: p.Clock, observer: p.Observer, callback: p.Callback,
+		xapps: p.XApps, sessions: p.Sessions, clock: p.Clock, costs: p.Costs, observer: p.Observer, callback: p.Callback,
 		waitAndSee: p.WaitAndSee,
 	}
 }

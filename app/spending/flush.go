@@ -89,6 +89,11 @@ func (s *Service) alone(ctx context.Context, e entry) (int, error) {
 
 // put settles the call and counts it.
 func (s *Service) put(ctx context.Context, e entry, first int) error {
+	if e.tab.own && e.cost(first) > 0 {
+		if err := s.charge(ctx, &e, first); err != nil && !errors.Is(err, fault.Invalid) {
+			return err
+		}
+	}
 	if e.tab.reserved {
 		if err := s.Budgets.Settle(ctx, e.tab.id, e.cost(first)); err != nil && !errors.Is(err, fault.Invalid) {
 			return err

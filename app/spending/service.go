@@ -35,6 +35,7 @@ const settleWithin = 2 * time.Second
 type Parts struct {
 	Budgets  ports.Budgets
 	Usage    ports.Usage
+	Apps     apps
 	Observer ports.Observer
 	Now      func() time.Time
 }
@@ -60,6 +61,7 @@ type tab struct {
 	xapp     xapp.ID
 	charge   spend.Charge
 	reserved bool
+	own      bool // a call of Perch's own: it is charged when it is over
 	limits   []spend.Limit
 }
 
@@ -86,7 +88,7 @@ func (s *Service) Enter(ctx context.Context, who ports.Caller, call ports.Call) 
 }
 
 func (s *Service) tab(who ports.Caller, call ports.Call) tab {
-	t := tab{xapp: call.XApp, charge: charge(call), line: spend.Line{
+	t := tab{xapp: call.XApp, charge: priced(call), line: spend.Line{
 		Day: spend.DayOf(s.Now()), App: who.App.ID, Grant: who.Grant, Action: call.Action.ID,
 	}}
 	if t.charge.Kind != "" {
@@ -95,8 +97,8 @@ func (s *Service) tab(who ports.Caller, call ports.Call) tab {
 	return t
 }
 
-// charge prices a call. Its body is looked at where that does not take it away.
-func charge(call ports.Call) spend.Charge {
+// priced prices a call. Its body is looked at where that does not take it away.
+func priced(call ports.Call) spend.Charge {
 	if call.Body == nil {
 		return spend.ChargeFor(call.Action, call.Query, nil, true)
 	}
@@ -193,7 +195,7 @@ func (s *Service) end(ctx context.Context, e entry) money.Micros {
 // first. Where too many wait for that, all of them are taken for it, and what is
 // set aside holds until it expires.
 func (s *Service) later(e entry) {
-	waits := (len(e.marks) > 0 || e.tab.reserved) && s.late.add(e)
+	waits := (len(e.marks) > 0 || e.tab.reserved || e.tab.own) && s.late.add(e)
 	if !waits && e.counts {
 		s.books.add(e.tab.line, e.total(len(e.marks)))
 	}

@@ -43,7 +43,7 @@ func open(t *testing.T, budget money.Budget) *till {
 	}
 	t.Cleanup(func() { _ = h.store.Close() })
 	h.Service = spending.New(spending.Parts{
-		Budgets: h.store.Budgets(), Usage: h.store.Usage(), Observer: h, Now: func() time.Time { return h.now },
+		Budgets: h.store.Budgets(), Usage: h.store.Usage(), Apps: h, Observer: h, Now: func() time.Time { return h.now },
 	})
 	return h
 }

@@ -80,11 +80,11 @@ func newClock(ctx context.Context, s Stores, cfg config.Config) (*clock.Clock, e
 
 func newGrants(
 	s Stores, j ports.Journal, ring ports.Keyring, x *xhttp.Gateway, b ports.Breaker, xs *xapps.Service,
-	c *clock.Clock, o ports.Observer, cfg config.Config,
+	c *clock.Clock, till *spending.Service, o ports.Observer, cfg config.Config,
 ) *grants.Service {
 	return grants.New(grants.Parts{
 		Vault: s.Vault, Warm: s.Warm.Vault, Journal: j, Pending: s.Authorizations, Keyring: ring, X: x, Breaker: b, XApps: xs,
-		Sessions: s.Sessions, Clock: c, Observer: o, Callback: cfg.Callback(),
+		Sessions: s.Sessions, Clock: c, Costs: till, Observer: o, Callback: cfg.Callback(),
 	})
 }
 

@@ -20,7 +20,9 @@ const (
 func newSpending(
 	ctx context.Context, s Stores, c *clock.Clock, o ports.Observer, log *slog.Logger,
 ) (*spending.Service, func()) {
-	till := spending.New(spending.Parts{Budgets: s.Budgets, Usage: s.Usage, Observer: o, Now: c.Now})
+	till := spending.New(spending.Parts{
+		Budgets: s.Budgets, Usage: s.Usage, Apps: s.Warm.Registry.Apps(), Observer: o, Now: c.Now,
+	})
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {

@@ -51,23 +51,25 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		cleanup()
 		return nil, nil, err
 	}
-	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, observer, cfg)
+	spendingService, cleanup2 := newSpending(ctx, stores, clock, observer, log)
+	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, spendingService, observer, cfg)
 	signer, err := newSigner(ctx, stores, keyring, clock, cfg)
-	if err != nil {
-		cleanup()
-		return nil, nil, err
-	}
-	proofs := jws.NewProofs()
-	uses, cleanup2 := newUses(ctx, stores, log)
-	clientsService := newClients(stores, keyring, service, uses)
-	sessionsService := newSessions(stores, keyring, signer, proofs, clientsService, grantsService, clock, cfg)
-	quotasService, err := newQuotas(stores, clock, cfg)
 	if err != nil {
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	spendingService, cleanup3 := newSpending(ctx, stores, clock, observer, log)
+	proofs := jws.NewProofs()
+	uses, cleanup3 := newUses(ctx, stores, log)
+	clientsService := newClients(stores, keyring, service, uses)
+	sessionsService := newSessions(stores, keyring, signer, proofs, clientsService, grantsService, clock, cfg)
+	quotasService, err := newQuotas(stores, clock, cfg)
+	if err != nil {
+		cleanup3()
+		cleanup2()
+		cleanup()
+		return nil, nil, err
+	}
 	cacheService, err := newCache(spendingService, clock, cfg)
 	if err != nil {
 		cleanup3()
