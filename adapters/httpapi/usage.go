@@ -91,7 +91,8 @@ func viewAmount(a spend.Amount) amountView {
 }
 
 // showUsage reports what the caller's calls came to: those of its client
-// application, or of the grants it is bound to.
+// application, or of the grants it is bound to. How the budgets of the whole
+// application stand is not for sessions and keys that are bound to grants.
 func (s *Server) showUsage(r *request) error {
 	q, err := r.params("from", "to", "by")
 	if err != nil {
@@ -105,6 +106,7 @@ func (s *Server) showUsage(r *request) error {
 	if r.caller.Grant != "" {
 		ask.Grants = []oauth.GrantID{r.caller.Grant}
 	}
+	ask.AppToo = r.caller.Session == "" && len(r.caller.Grants) == 0
 	return s.report(r, ask)
 }
 
@@ -118,7 +120,7 @@ func (s *Server) showAllUsage(r *request) error {
 	if err != nil {
 		return err
 	}
-	ask.App, ask.Action = client.AppID(q.Get("app")), q.Get("action")
+	ask.App, ask.Action, ask.AppToo = client.AppID(q.Get("app")), q.Get("action"), true
 	r.event.App = ask.App
 	if grant := q.Get("grant"); grant != "" {
 		ask.Grants = []oauth.GrantID{oauth.GrantID(grant)}

@@ -53,6 +53,7 @@ func TestUsageIsTold(t *testing.T) {
 	for query, says := range map[string]string{
 		"app=" + string(h.app.ID):                            `"per":"month","budget":"5.00","spent":"0.00","reserved":"0.00","left":"5.00","ends_at":"20`,
 		"app=" + string(h.app.ID) + "&grant=" + string(mine): `"grant_id":"` + string(mine) + `","per":"day","budget":"1.00"`,
+		"grant=" + string(mine) + "&app=" + string(h.app.ID): `,{"app_id":"` + string(h.app.ID) + `","per":"month","budget":"5.00"`,
 		"by=grant&" + days:                                   `{"grant_id":"",`,
 		"by=&" + days:                                        `"data":[{"calls":15,`,
 		days:                                                 `"data":[{"day":"2026-11-26","calls":15,`,
@@ -86,7 +87,7 @@ func TestCallersSeeWhatTheirCallsCameTo(t *testing.T) {
 		budgets int
 	}{
 		"a key":                   {free, "", "7", 1},
-		"a key that names one":    {free, named, "1", 1},
+		"a key that names one":    {free, named, "1", 2},
 		"a key for two grants":    {bound, "", "3", 2},
 		"one of them by its name": {bound, named, "1", 1},
 		"a key for one grant":     {single, "", "2", 1},
@@ -108,5 +109,16 @@ func TestCallersSeeWhatTheirCallsCameTo(t *testing.T) {
 	a := ask(t, "GET", h.public+"/v1/usage?by=grant&"+days, "", bearing(bound))
 	if strings.Contains(a.body, "grant_x") || strings.Contains(a.body, `"grant_id":""`) {
 		t.Errorf("a bound key sees calls of others: %s", a.body)
+	}
+}
+
+func TestASessionSeesNoBudgetOfTheApplications(t *testing.T) {
+	h, _, _, _ := called(t)
+	h.operator("PATCH", "/admin/v1/apps/"+string(h.app.ID), `{"budget_month":"5","grant_budget_day":"1"}`)
+	s := h.signIn()
+	a := ask(t, "GET", h.public+"/v1/usage", "", bearing(s["access_token"].(string)))
+	budgets := a.json(t)["budgets"].([]any)
+	if len(budgets) != 1 || budgets[0].(map[string]any)["grant_id"] != s["grant_id"] {
+		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
 }

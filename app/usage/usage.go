@@ -55,13 +55,15 @@ type Ask struct {
 	From, To spend.Day       // both included; zero: the first day of the month, and today
 	App      client.AppID    // empty: of all
 	Grants   []oauth.GrantID // empty: of all
+	AppToo   bool            // beside the grants' budgets tell of their application's
 	Action   string          // X's operationId; empty: of all
 	By       spend.By        // what lines tell apart; the rest is added up
 }
 
 // A Report is what calls came to, and how the budgets of today and this month
-// stand: those of the grants that were asked for, or of the application, or of
-// the applications that lines name.
+// stand: those of the grants that were asked for, and behind them of their
+// application if that was asked too; or of the application; or of the
+// applications that lines name.
 type Report struct {
 	From, To spend.Day
 	By       spend.By
@@ -191,12 +193,13 @@ func (s *Service) standing(ctx context.Context, a Ask, lines []spend.Line, today
 			continue
 		case err != nil:
 			return nil, err
-		case len(a.Grants) == 0:
-			limits = append(limits, spend.Reservation{App: id, Day: today, Budget: app.Budget}.Limits()...)
 		}
 		for _, grant := range a.Grants {
 			limits = append(limits,
 				spend.Reservation{App: id, Grant: grant, Day: today, GrantBudget: app.GrantBudget}.Limits()...)
+		}
+		if len(a.Grants) == 0 || a.AppToo {
+			limits = append(limits, spend.Reservation{App: id, Day: today, Budget: app.Budget}.Limits()...)
 		}
 	}
 	accounts := make([]spend.Account, len(limits))

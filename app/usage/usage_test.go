@@ -174,9 +174,13 @@ func TestAReportTellsWhatIsLeftOfBudgets(t *testing.T) {
 		"an application":               {usage.Ask{App: "a"}, app},
 		"applications that lines name": {usage.Ask{By: spend.By{App: true, Day: true}}, app},
 		"a grant":                      {usage.Ask{App: "a", Grants: []oauth.GrantID{"g1"}}, []string{"a g1 day:true 50-25-15=10 until 2026-11-28"}},
-		"no application":               {usage.Ask{}, nil},
-		"one without budgets":          {usage.Ask{App: "b"}, nil},
-		"one that is not there":        {usage.Ask{App: "c"}, nil},
+		"a grant and its application": {
+			usage.Ask{App: "a", Grants: []oauth.GrantID{"g1"}, AppToo: true},
+			append([]string{"a g1 day:true 50-25-15=10 until 2026-11-28"}, app...),
+		},
+		"no application":        {usage.Ask{}, nil},
+		"one without budgets":   {usage.Ask{App: "b"}, nil},
+		"one that is not there": {usage.Ask{App: "c"}, nil},
 	} {
 		if diff := cmp.Diff(v.want, said(v.ask)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
