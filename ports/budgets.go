@@ -13,7 +13,8 @@ type Budgets interface {
 	// Reserve sets the reservation's cost aside in all its accounts, if each of
 	// its limits admits it (spend.Standing.Admits), and returns true; or it
 	// leaves everything as it is and returns false. An ID that is taken is
-	// fault.Conflict.
+	// fault.Conflict. An account that nothing was counted in before begins with
+	// the cost of its period that Usage has by then.
 	Reserve(ctx context.Context, r spend.Reservation) (bool, error)
 
 	// Settle puts what the call has cost in place of what was set aside. A
@@ -27,7 +28,7 @@ type Budgets interface {
 	Expire(ctx context.Context, now time.Time) (int, error)
 
 	// Standing returns how the accounts stand, in their order. One that nothing
-	// was counted in has zeros.
+	// was counted in stands as it would begin.
 	Standing(ctx context.Context, accounts []spend.Account) ([]spend.Standing, error)
 
 	// Tell notes that an alert at so many percent of the limit is given, and

@@ -29,7 +29,7 @@ func called(t *testing.T) (h *house, mine, other oauth.GrantID, stranger client.
 		grant oauth.GrantID
 	}{{h.app.ID, h.grant}, {h.app.ID, other}, {h.app.ID, ""}, {app.ID, "grant_x"}} {
 		lines = append(lines, spend.Line{
-			Day: 20261126, App: of.app, Grant: of.grant, Action: "getUsersMe", Amount: spend.Amount{
+			Day: 20251126, App: of.app, Grant: of.grant, Action: "getUsersMe", Amount: spend.Amount{
 				Calls: 1 << i, Resources: 2, Cost: 10_000 << i, Unsure: 1, Includes: 5_000, Hits: 3, Saved: 30_000,
 			},
 		})
@@ -38,13 +38,13 @@ func called(t *testing.T) (h *house, mine, other oauth.GrantID, stranger client.
 	return h, h.grant, other, app.ID
 }
 
-const days = "from=2026-11-01&to=2026-11-30"
+const days = "from=2025-11-01&to=2025-11-30"
 
 func TestUsageIsTold(t *testing.T) {
 	h, mine, _, _ := called(t)
 	a := h.operator("GET", "/admin/v1/usage?"+days+"&by=day,app,grant,action&grant="+string(mine), "")
 	amount := `"calls":1,"resources":2,"cost":"0.01","unsure":"0.000001","includes":"0.005","hits":3,"saved":"0.03"`
-	want := fmt.Sprintf(`{"from":"2026-11-01","to":"2026-11-30","data":[{"day":"2026-11-26","app_id":%q,"grant_id":%q,`+
+	want := fmt.Sprintf(`{"from":"2025-11-01","to":"2025-11-30","data":[{"day":"2025-11-26","app_id":%q,"grant_id":%q,`+
 		`"action":"getUsersMe",%s}],"more":false,"total":{%s},"budgets":[]}`, h.app.ID, mine, amount, amount)
 	if diff := cmp.Diff(want, strings.TrimSpace(a.body)); a.StatusCode != http.StatusOK || diff != "" {
 		t.Errorf("%d %s", a.StatusCode, diff)
@@ -56,7 +56,7 @@ func TestUsageIsTold(t *testing.T) {
 		"grant=" + string(mine) + "&app=" + string(h.app.ID): `,{"app_id":"` + string(h.app.ID) + `","per":"month","budget":"5.00"`,
 		"by=grant&" + days:                                   `{"grant_id":"",`,
 		"by=&" + days:                                        `"data":[{"calls":15,`,
-		days:                                                 `"data":[{"day":"2026-11-26","calls":15,`,
+		days:                                                 `"data":[{"day":"2025-11-26","calls":15,`,
 		"action=createPosts&" + days:                         `"data":[]`,
 	} {
 		if a := h.operator("GET", "/admin/v1/usage?"+query, ""); a.StatusCode != http.StatusOK || !strings.Contains(a.body, says) {

@@ -13,6 +13,7 @@ import (
 // Budgets is a ports.Budgets.
 type Budgets struct {
 	mu           sync.Mutex
+	usage        *Usage
 	accounts     map[spend.Account]*spend.Standing
 	reservations map[string]*reservation
 }
@@ -25,9 +26,9 @@ type reservation struct {
 
 var _ ports.Budgets = (*Budgets)(nil)
 
-// NewBudgets returns an empty store of budgets.
-func NewBudgets() *Budgets {
-	return &Budgets{accounts: map[spend.Account]*spend.Standing{}, reservations: map[string]*reservation{}}
+// NewBudgets returns an empty store of budgets beside the usage.
+func NewBudgets(u *Usage) *Budgets {
+	return &Budgets{usage: u, accounts: map[spend.Account]*spend.Standing{}, reservations: map[string]*reservation{}}
 }
 
 func (s *Budgets) Reserve(ctx context.Context, r spend.Reservation) (bool, error) {
@@ -54,7 +55,7 @@ func (s *Budgets) Reserve(ctx context.Context, r spend.Reservation) (bool, error
 
 func (s *Budgets) account(a spend.Account) *spend.Standing {
 	if s.accounts[a] == nil {
-		s.accounts[a] = &spend.Standing{Account: a}
+		s.accounts[a] = &spend.Standing{Account: a, Spent: s.usage.spent(a)}
 	}
 	return s.accounts[a]
 }
@@ -120,9 +121,10 @@ func (s *Budgets) Standing(ctx context.Context, accounts []spend.Account) ([]spe
 	defer s.mu.Unlock()
 	out := make([]spend.Standing, len(accounts))
 	for i, a := range accounts {
-		out[i] = spend.Standing{Account: a}
 		if there, ok := s.accounts[a]; ok {
 			out[i] = *there
+		} else {
+			out[i] = spend.Standing{Account: a, Spent: s.usage.spent(a)}
 		}
 	}
 	return out, nil

@@ -37,11 +37,12 @@ var (
 
 // Open returns an empty store.
 func Open() *Store {
+	usage := NewUsage()
 	return &Store{
 		deliveries: NewDeliveries(),
 		vault:      NewVault(), registry: NewRegistry(), authorizations: NewAuthorizations(), codes: NewCodes(),
 		sessions: NewSessions(), signingKeys: NewSigningKeys(), operators: NewOperators(), uses: NewUses(),
-		quota: NewQuota(), heads: NewHeads(), usage: NewUsage(), budgets: NewBudgets(), replies: NewReplies(),
+		quota: NewQuota(), heads: NewHeads(), usage: usage, budgets: NewBudgets(usage), replies: NewReplies(),
 	}
 }
 

@@ -60,6 +60,7 @@ func TestConformance(t *testing.T) {
 	})
 	t.Run("Budgets", func(t *testing.T) {
 		conformance.Budgets(t, func(t *testing.T) ports.Budgets { return open(t).Budgets() })
+		conformance.Beginnings(t, func(t *testing.T) conformance.Money { return open(t) })
 	})
 	t.Run("Deliveries", func(t *testing.T) {
 		conformance.Deliveries(t, func(t *testing.T) conformance.Queue { return memory.NewDeliveries() })

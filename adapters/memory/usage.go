@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"perch/domain/money"
 	"perch/domain/spend"
 	"perch/ports"
 )
@@ -84,6 +85,19 @@ func (s *Usage) List(ctx context.Context, q spend.Query) ([]spend.Line, error) {
 	}
 	slices.SortFunc(lines, spend.Order)
 	return lines[:min(len(lines), max(q.Most, 0))], nil
+}
+
+// spent is what usage has of the account.
+func (s *Usage) spent(a spend.Account) (sum money.Micros) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first, last := a.Days()
+	for w, amount := range s.lines {
+		if l := w.line; l.App == a.App && (a.Grant == "" || l.Grant == a.Grant) && l.Day >= first && l.Day <= last {
+			sum += amount.Cost
+		}
+	}
+	return sum
 }
 
 func (s *Usage) SweepMarks(ctx context.Context, before spend.Day) (n int, err error) {

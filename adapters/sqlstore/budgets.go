@@ -128,6 +128,9 @@ func (s *Budgets) Standing(ctx context.Context, accounts []spend.Account) ([]spe
 			st := r.standing()
 			there[st.Account] = st
 		}
+		if err := s.begin(ctx, chunk, there); err != nil {
+			return nil, err
+		}
 	}
 	out := make([]spend.Standing, len(accounts))
 	for i, a := range accounts {
@@ -135,6 +138,48 @@ func (s *Budgets) Standing(ctx context.Context, accounts []spend.Account) ([]spe
 		out[i].Account = a
 	}
 	return out, ctx.Err()
+}
+
+// begin adds the accounts that are not there, as the trigger would begin them.
+func (s *Budgets) begin(ctx context.Context, accounts []spend.Account, there map[spend.Account]spend.Standing) error {
+	q := s.reads.NewSelect()
+	var missing []spend.Account
+	for _, a := range accounts {
+		if _, ok := there[a]; ok || !fit(string(a.App), string(a.Grant)) {
+			continue
+		}
+		first, last := a.Days()
+		of := s.reads.NewSelect().Model((*usageRow)(nil)).ColumnExpr("CAST(COALESCE(SUM(cost), 0) AS BIGINT)").
+			Where("app = ?", string(a.App)).Where("day IN (?)", bun.List(days(first, last)))
+		if a.Grant != "" {
+			of = of.Where("grant_id = ?", string(a.Grant))
+		}
+		q, missing = q.ColumnExpr("(?)", of), append(missing, a)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	spent, into := make([]int64, len(missing)), make([]any, len(missing))
+	for i := range spent {
+		into[i] = &spent[i]
+	}
+	if err := q.Scan(ctx, into...); err != nil {
+		return unavailable(ctx, err)
+	}
+	for i, a := range missing {
+		there[a] = spend.Standing{Account: a, Spent: money.Micros(spent[i])}
+	}
+	return nil
+}
+
+// days lists them one by one, because rows of usage are found by their day.
+func days(first, last spend.Day) (all []int64) {
+	for d := first; d <= last; d++ {
+		all = append(all, int64(d))
+	}
+	return all
 }
 
 func (s *Budgets) standing(ctx context.Context, accounts []spend.Account) (rows []budgetRow, err error) {

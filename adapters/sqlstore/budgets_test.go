@@ -76,7 +76,7 @@ func TestBudgetsInADatabaseStandWhereThoseInMemoryDo(t *testing.T) {
 		if d.name == "d1" {
 			return // it is SQLite, and slow; the suite of the port runs there
 		}
-		stores := []ports.Budgets{memory.NewBudgets(), d.fresh(t).Budgets()}
+		stores := []ports.Budgets{memory.NewBudgets(memory.NewUsage()), d.fresh(t).Budgets()}
 		var runs atomic.Int64
 		rapid.Check(t, func(rt *rapid.T) {
 			p := drawPurse(rt, runs.Add(1))

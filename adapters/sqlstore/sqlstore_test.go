@@ -147,6 +147,7 @@ func conforms(t *testing.T, d database) {
 	})
 	t.Run("Budgets", func(t *testing.T) {
 		conformance.Budgets(t, func(t *testing.T) ports.Budgets { return fresh(t).Budgets() })
+		conformance.Beginnings(t, func(t *testing.T) conformance.Money { return fresh(t) })
 	})
 	t.Run("Deliveries", func(t *testing.T) {
 		conformance.Deliveries(t, func(t *testing.T) conformance.Queue {

@@ -148,11 +148,7 @@ func TestACallCostsWhatItsEndSays(t *testing.T) {
 			if got := h.line(); got != v.want {
 				t.Errorf("%s: counted %+v, want %+v", what, got, v.want)
 			}
-			want := v.want.Cost
-			if budget.None() {
-				want = 0
-			}
-			if st := h.standing(); st.Reserved != 0 || st.Spent != want {
+			if st := h.standing(); st.Reserved != 0 || st.Spent != v.want.Cost {
 				t.Errorf("%s, budget %v: the budget stands at %+v", what, budget, st)
 			}
 		}

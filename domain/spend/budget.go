@@ -29,6 +29,14 @@ type Account struct {
 	Period int64         // a Day or a Month
 }
 
+// Days returns the first and the last day that the account's period may have.
+func (a Account) Days() (first, last Day) {
+	if a.Period >= FirstDay {
+		return Day(a.Period), Day(a.Period)
+	}
+	return Day(a.Period*100 + 1), Day(a.Period*100 + 31)
+}
+
 // A Standing is how an account stands.
 type Standing struct {
 	Account
