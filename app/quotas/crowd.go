@@ -128,7 +128,7 @@ func (c *crowd) part(w window, at time.Time) (part, bool) {
 		p.passed = min(max(1-p.left.Seconds()/w.length.Seconds(), 0), 1)
 	}
 	n := float64(max(int64(len(one.seen)), one.counted))
-	p.own, p.full = p.size/n, p.size/n
+	p.own, p.full, p.lone = p.size/n, p.size/n, n == 1
 	if w.length >= day {
 		p.own = p.size / (n + 1)
 	}

@@ -1,10 +1,18 @@
 package quotas_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"perch/domain/client"
 	"perch/domain/fault"
+	"perch/domain/quota"
+	"perch/domain/xapp"
 	"perch/ports"
 )
 
@@ -97,25 +105,129 @@ func TestWithoutTheStoreAReplicaCountsItsOwnApplications(t *testing.T) {
 	}
 }
 
-// TestAnApplicationThatIsAloneHasHalfOfADayAtOnce: of 10,000 posts, by 120 users.
-func TestAnApplicationThatIsAloneHasHalfOfADayAtOnce(t *testing.T) {
-	w := newWorld(t, 1, 1, nil)
-	post := func() (n int) {
-		for i := range 12000 {
-			who := w.caller(0)
-			who.User = userID(i % 120)
-			if settle, err := w.quotas[0].Enter(t.Context(), who, w.call(posts)); err == nil {
-				settle(t.Context(), &ports.Reply{Status: 201}, nil)
-				n++
-			}
+// messages is allowed 1,440 times a day to the X App, and 15 times in 15 minutes to
+// each user.
+const messages = "createDirectMessagesByParticipantId"
+
+// tenants are the client applications that are registered, or an error.
+type tenants struct {
+	all []client.App
+	err error
+}
+
+func (r *tenants) List(_ context.Context, after client.AppID, n int) ([]client.App, error) {
+	slices.SortFunc(r.all, func(a, b client.App) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	var page []client.App
+	for _, a := range r.all {
+		if a.ID > after && len(page) < n {
+			page = append(page, a)
 		}
-		return n
 	}
-	if n := post(); n != 5000 {
-		t.Errorf("at once it has %d, want 5000", n)
+	return page, r.err
+}
+
+// registered are so many active applications of the X App.
+func registered(x xapp.ID, n int) (all []client.App) {
+	for i := range n {
+		all = append(all, client.App{ID: client.AppID(fmt.Sprintf("%s_%04d", x, i)), XApp: x, Status: client.Active})
 	}
+	return all
+}
+
+// spends counts how many of so many calls of the application are let through at
+// once. They are those of 120 users, and performed.
+func (w *world) spends(t *testing.T, app int, action string, wanted int) (n int) {
+	t.Helper()
+	for i := range wanted {
+		who := w.caller(app)
+		who.User = userID(i % 120)
+		if settle, err := w.quotas[0].Enter(t.Context(), who, w.call(action)); err == nil {
+			settle(t.Context(), &ports.Reply{Status: 201}, nil)
+			n++
+		}
+	}
+	return n
+}
+
+// TestOnlyWhoIsRegisteredAloneHasAWholeDayAtOnce: an application that nobody else
+// asks beside.
+func TestOnlyWhoIsRegisteredAloneHasAWholeDayAtOnce(t *testing.T) {
+	suspended := registered(xapp.Default, 2)
+	suspended[1].Status = client.Suspended
+	for name, v := range map[string]struct {
+		registry *tenants
+		action   string
+		want     int
+	}{
+		"alone":                           {&tenants{all: registered(xapp.Default, 1)}, posts, 10000},
+		"others have other X Apps":        {&tenants{all: append(registered(xapp.Default, 1), registered("a", 450)...)}, messages, 1440},
+		"the other is suspended":          {&tenants{all: suspended}, messages, 1440},
+		"another may come":                {&tenants{all: registered(xapp.Default, 2)}, messages, 720},
+		"another, on the last page":       {&tenants{all: append(registered("a", 450), registered(xapp.Default, 2)...)}, messages, 720},
+		"nobody knows":                    {nil, messages, 720},
+		"the store does not say":          {&tenants{err: fault.New(fault.Unavailable, "away")}, messages, 720},
+		"it says something, and an error": {&tenants{all: registered(xapp.Default, 1), err: errors.New("away")}, messages, 720},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, 1, nil)
+			if v.registry != nil {
+				w.quotas[0].Among(v.registry)
+			}
+			if n := w.spends(t, 0, v.action, v.want+60); n != v.want {
+				t.Errorf("at once it has %d, want %d", n, v.want)
+			}
+		})
+	}
+}
+
+// TestWhatAnotherMayWantIsFreedAsTheDayPasses: one of two applications asks.
+func TestWhatAnotherMayWantIsFreedAsTheDayPasses(t *testing.T) {
+	w := newWorld(t, 1, 1, nil)
+	w.quotas[0].Among(&tenants{all: registered(xapp.Default, 2)})
+	w.spends(t, 0, messages, 1500)
 	w.advance(12 * time.Hour)
-	if n := post(); n < 2400 || n > 2600 {
-		t.Errorf("after half a day it has %d more, want 2500", n)
+	if n := w.spends(t, 0, messages, 1500); n < 345 || n > 375 {
+		t.Errorf("after half a day it has %d more, want 360", n)
+	}
+}
+
+// TestANewcomerHasItsShareOfWhatIsLeft: one application has had 1,000 of 1,440
+// calls when another is registered. It waits from then on, before the other asks.
+func TestANewcomerHasItsShareOfWhatIsLeft(t *testing.T) {
+	w := newWorld(t, 1, 1, nil)
+	registry := &tenants{all: registered(xapp.Default, 1)}
+	w.quotas[0].Among(registry)
+	if n := w.spends(t, 0, messages, 1000); n != 1000 {
+		t.Fatalf("alone it has %d, want all", n)
+	}
+	registry.all = registered(xapp.Default, 2)
+	w.advance(10 * time.Second) // after which replicas look again
+	if n := w.spends(t, 0, messages, 100); n != 0 {
+		t.Errorf("with another registered it has %d more", n)
+	}
+	w.advance(16 * time.Minute) // users have calls again
+	if n := w.spends(t, 1, messages, 1500); n != 440 {
+		t.Errorf("the newcomer has %d, want the 440 that are left", n)
+	}
+}
+
+// TestAnApplicationsPartEndsWithXsWindow: X says that its day ends in five hours,
+// and what was used of it counts no longer in the next.
+func TestAnApplicationsPartEndsWithXsWindow(t *testing.T) {
+	w := newWorld(t, 1, 1, nil)
+	w.answer(t, w.caller(0), messages, ports.Reply{Status: 201, Windows: []quota.Window{
+		w.says(quota.AppDay, 1440, 1439, 5*time.Hour),
+	}}, nil)
+	w.spends(t, 1, messages, 1)
+	if n := w.spends(t, 0, messages, 1500); n < 1000 {
+		t.Fatalf("one of two has %d when four fifths of the day are over", n)
+	}
+	w.advance(5*time.Hour + 2*time.Second)
+	w.spends(t, 1, messages, 1)
+	if n := w.spends(t, 0, messages, 430); n != 430 {
+		t.Errorf("of the next window it has %d at once, want its third and more", n)
+	}
+	if n := w.spends(t, 0, messages, 1000); n > 100 {
+		t.Errorf("and then %d more", n)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"perch/domain/xapp"
 	"perch/ports"
 )
 
@@ -75,6 +76,9 @@ func (b *dayBook) fair(t *testing.T) {
 // live lets a day pass, a step at a time.
 func live(t *testing.T, w *world, b *dayBook, step time.Duration, want func(i int) []wish) {
 	t.Helper()
+	for _, q := range w.quotas {
+		q.Among(&tenants{all: registered(xapp.Default, 3)})
+	}
 	for i := range int(24 * time.Hour / step) {
 		w.all(want(i), b.note)
 		w.advance(step)

@@ -1,6 +1,7 @@
 package quotas
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -19,15 +20,27 @@ type part struct {
 	full   float64
 	passed float64 // of the window's time, from 0 to 1
 	left   time.Duration
+	lone   bool // no other application has asked
+}
+
+// undivided is the part of an application beside which there can be no other. It
+// is still counted, for when there is one.
+func (p part) undivided() part {
+	p.own, p.full = p.size, p.size
+	return p
 }
 
 // share is what the application may use whatever the others do.
 func (p part) share() int64 { return int64(math.Ceil(p.own + (p.full-p.own)*p.passed)) }
 
-// ask asks the part's bucket for a call. It ends with the window.
-func (p part) ask(app client.AppID) quota.Charge {
+// ask asks the part's bucket for a call. Each of X's windows has a bucket of its
+// own, also one of which X has said only later when it ends: ends are at least the
+// length of the window apart.
+func (p part) ask(app client.AppID, at time.Time) quota.Charge {
+	end := at.Add(p.left).Unix() / int64(p.window.length/time.Second)
 	return quota.Charge{
-		Key: p.window.key + ":part:" + string(app), Max: p.share(), Window: max(p.left, time.Second), Theirs: true,
+		Key: fmt.Sprintf("%s:part:%d:%s", p.window.key, end, app), Max: p.share(), Window: max(p.left, time.Second),
+		Theirs: true,
 	}
 }
 

@@ -22,6 +22,7 @@ type Service struct {
 	now     func() time.Time
 	learned lessons
 	crowd   crowd
+	tenants tenants
 	flights flights
 }
 
@@ -71,9 +72,12 @@ func (s *Service) bill(ctx context.Context, who ports.Caller, call ports.Call) (
 		}
 		s.meet(ctx, w, b.app, b.at)
 		if p, ok := s.crowd.part(w, b.at); ok {
+			if p.lone && s.tenants.alone(ctx, xAppOf(call), b.at) {
+				p = p.undivided()
+			}
 			p.shared, p.charge = len(rules)+i, len(b.charges)
 			b.parts = append(b.parts, p)
-			b.charges = append(b.charges, p.ask(b.app))
+			b.charges = append(b.charges, p.ask(b.app, b.at))
 		}
 	}
 	return b, nil

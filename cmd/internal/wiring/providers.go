@@ -101,7 +101,7 @@ func newSessions(
 
 func newQuotas(s Stores, now *clock.Clock, cfg config.Config) (*quotas.Service, error) {
 	rules, err := cfg.Rules()
-	return quotas.New(s.Quota, rules, cfg.XWindows != config.Off, now.Now), err
+	return quotas.New(s.Quota, rules, cfg.XWindows != config.Off, now.Now).Among(s.Registry.Apps()), err
 }
 
 func newActions(
