@@ -117,7 +117,8 @@ type Reply struct {
 	Body        io.ReadCloser       // never nil; the receiver closes it
 	Whole       []byte              // the body, where it was read to its end; nil where it still comes
 	Windows     []quota.Window
-	Transaction string // X's x-transaction-id
+	Wait        time.Duration // for which X asks to be left alone (Retry-After), a day at most; 0: it does not ask
+	Transaction string        // X's x-transaction-id
 }
 
 // ActionEndpoint is X API v2.

@@ -104,18 +104,31 @@ func clip(s string, n int) string {
 	return s
 }
 
-// retryAfter reads how long X wants to be left alone, up to a day; zero if X
-// does not say.
+// retryAfter reads how long X wants to be left alone, up to a day: as long as it
+// asks, or until its window ends if that can be; zero if X does not say.
 func retryAfter(h http.Header, now time.Time) time.Duration {
-	wait := time.Duration(0)
-	if v := h.Get("Retry-After"); v != "" {
-		if n, err := strconv.ParseInt(v, 10, 32); err == nil {
-			wait = time.Duration(n) * time.Second
-		} else if at, err := http.ParseTime(v); err == nil {
-			wait = at.Sub(now)
-		}
-	} else if n, err := strconv.ParseInt(h.Get("X-Rate-Limit-Reset"), 10, 64); err == nil {
-		wait = time.Unix(n, 0).Sub(now)
+	if wait := asks(h, now); wait > 0 {
+		return wait
 	}
-	return min(max(wait, 0), 24*time.Hour)
+	n, err := strconv.ParseInt(h.Get("X-Rate-Limit-Reset"), 10, 64)
+	if err != nil || n > now.Add(farthest).Unix() {
+		return 0
+	}
+	return min(max(time.Unix(n, 0).Sub(now), 0), longest)
+}
+
+// longest is how long X is left alone at most because it asks for it.
+const longest = 24 * time.Hour
+
+// asks reads Retry-After (RFC 9110 section 10.2.3), of several the longest; zero
+// if there is none that can be read.
+func asks(h http.Header, now time.Time) (wait time.Duration) {
+	for _, v := range h["Retry-After"] {
+		if n, err := strconv.ParseInt(v, 10, 64); err == nil {
+			wait = max(wait, time.Duration(min(max(n, 0), int64(longest/time.Second)))*time.Second)
+		} else if at, err := http.ParseTime(v); err == nil {
+			wait = max(wait, at.Sub(now))
+		}
+	}
+	return min(wait, longest)
 }

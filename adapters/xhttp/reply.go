@@ -46,6 +46,7 @@ func (g *Gateway) reply(ctx context.Context, a xapi.Action, res *http.Response, 
 		Length:      res.ContentLength,
 		Body:        body,
 		Windows:     windows(res.Header, time.Now()),
+		Wait:        asks(res.Header, time.Now()),
 		Transaction: clip(transaction, 100),
 	}
 	if res.StatusCode < http.StatusOK ||
@@ -158,6 +159,9 @@ func disposition(v string) (string, bool) {
 	return v, v != ""
 }
 
+// farthest is how far away the end of one of X's windows can be.
+const farthest = 25 * time.Hour
+
 // windows reads what X says of its limits. A window that is incomplete or makes
 // no sense is left out: it would refuse calls that X allows.
 func windows(h http.Header, now time.Time) []quota.Window {
@@ -166,7 +170,7 @@ func windows(h http.Header, now time.Time) []quota.Window {
 		limit, ok1 := number(h, span, "Limit")
 		remaining, ok2 := number(h, span, "Remaining")
 		reset, ok3 := number(h, span, "Reset")
-		if !ok1 || !ok2 || !ok3 || remaining > limit || reset > now.Add(25*time.Hour).Unix() {
+		if !ok1 || !ok2 || !ok3 || remaining > limit || reset > now.Add(farthest).Unix() {
 			continue
 		}
 		all = append(all, quota.Window{

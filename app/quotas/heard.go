@@ -2,7 +2,6 @@ package quotas
 
 import (
 	"slices"
-	"strconv"
 	"time"
 
 	"perch/domain/fault"
@@ -11,7 +10,7 @@ import (
 	"perch/ports"
 )
 
-// doubt is by how much X's clock may be ahead of ours, and how long a window is
+// doubt is by how much X's clock and ours may be apart, and how long a window is
 // closed at least after X refused a call.
 const doubt = time.Minute
 
@@ -32,7 +31,7 @@ func (s *Service) heard(a answer) (notes []quota.Note) {
 	if !s.windows || a.call.Action.Public() {
 		return nil
 	}
-	closed := false
+	closed, refused := false, a.refused()
 	for _, said := range a.reply.Windows {
 		w, ok := s.meant(a, said)
 		if !ok {
@@ -42,11 +41,11 @@ func (s *Service) heard(a answer) (notes []quota.Note) {
 		n := quota.Note{
 			Key: w.key, Max: said.Limit, Used: said.Limit - said.Remaining, Reset: said.Reset.Add(grace), Window: w.length,
 		}
-		if g, ok := a.bill.of(w, a.gave); !ok || !agrees(g, n, s.flights.of(w)) {
-			notes = append(notes, s.ahead(w, g, n))
+		if g, ok := a.bill.of(w, a.gave); !ok || refused || !agrees(g, n, s.flights.of(w)) {
+			notes = append(notes, s.ahead(w, g, n, refused))
 		}
 	}
-	if !closed && a.refused() {
+	if !closed && refused {
 		n := s.close(a)
 		notes = slices.DeleteFunc(notes, func(o quota.Note) bool { return o.Key == n.Key }) // X refused against its own word
 		notes = append(notes, n)
@@ -76,7 +75,7 @@ func (s *Service) meant(a answer, said quota.Window) (window, bool) {
 // credible reports whether X's word can be true: a window that runs, and ends
 // before one would that began now.
 func credible(said quota.Window, length time.Duration, at time.Time) bool {
-	return said.Limit > 0 && said.Remaining >= 0 && said.Remaining <= said.Limit &&
+	return said.Limit > 0 && said.Limit < unknownMax && said.Remaining >= 0 && said.Remaining <= said.Limit &&
 		said.Reset.After(at) && !said.Reset.After(at.Add(length+doubt))
 }
 
@@ -88,12 +87,13 @@ func agrees(g quota.Grip, n quota.Note, underWay int64) bool {
 }
 
 // ahead adds to a note the calls that are under way, which X may not have seen
-// yet, where X is in another window or has counted calls that are not ours.
-func (s *Service) ahead(w window, g quota.Grip, n quota.Note) quota.Note {
+// yet, where X is in another window, has counted calls that are not ours, or
+// refuses. What of them never reaches X is given back, and X's count is left.
+func (s *Service) ahead(w window, g quota.Grip, n quota.Note, refused bool) quota.Note {
 	underWay := s.flights.of(w)
 	ours := g.Limit - g.Remaining + 2*underWay + 32 // replies overtake each other, also those of other replicas
-	if n.Used > ours || n.Reset.After(g.Reset.Add(grace)) {
-		n.Used = min(n.Used+underWay, n.Max)
+	if refused || n.Used > ours || n.Reset.After(g.Reset.Add(grace)) {
+		n.Used += underWay
 	}
 	return n
 }
@@ -103,35 +103,4 @@ func (s *Service) ahead(w window, g quota.Grip, n quota.Note) quota.Note {
 func (a answer) refused() bool {
 	return xapi.TroubleOf(a.reply.Status, a.reply.Whole) == xapi.RateLimited && !a.call.Action.Stream &&
 		fault.SlugOf(a.err) != "x-usage-cap"
-}
-
-// close closes the window that X most likely meant, where it did not say: until
-// it ends, but for a minute at least, or as long as X asks for.
-func (s *Service) close(a answer) quota.Note {
-	w, known := spoken(a.bill.windows, quota.Window{Span: quota.Short})
-	switch {
-	case !known && len(a.bill.windows) > 0:
-		w = a.bill.windows[0]
-	case !known:
-		w = s.learned.learn(a.who, a.call, quota.Short, unknownMax)
-	}
-	n := quota.Note{Key: w.key, Max: w.max, Reset: a.at.Add(max(doubt, asked(a.reply)))}
-	if g, ok := a.bill.of(w, a.gave); ok {
-		n.Max = g.Limit
-		if g.Reset.After(n.Reset) {
-			n.Reset = g.Reset
-		}
-	}
-	n.Used = n.Max
-	return n
-}
-
-// asked is how long X's Retry-After asks to wait, a day at most.
-func asked(reply *ports.Reply) time.Duration {
-	for _, text := range reply.Header["Retry-After"] {
-		if n, err := strconv.ParseInt(text, 10, 32); err == nil && n > 0 {
-			return min(time.Duration(n)*time.Second, day)
-		}
-	}
-	return 0
 }

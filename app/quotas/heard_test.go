@@ -2,6 +2,7 @@ package quotas_test
 
 import (
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -46,56 +47,67 @@ func TestXsWordCountsWhereItCanBeTrue(t *testing.T) {
 		status  int
 		windows func(w *world) []quota.Window
 		whole   []byte
-		header  map[string][]string
+		wait    time.Duration
 		left    int           // of calls, at once
 		later   time.Duration // after which there are more
 		then    int
 	}{
 		"as expected": {201, func(w *world) []quota.Window {
 			return []quota.Window{w.says(short, 100, 99, 900*time.Second)}
-		}, nil, nil, 99, 902 * time.Second, 100},
+		}, nil, 0, 99, 902 * time.Second, 100},
 		"others use the X App too": {201, func(w *world) []quota.Window {
 			return []quota.Window{w.says(short, 100, 10, 300*time.Second)}
-		}, nil, nil, 10, 302 * time.Second, 100},
+		}, nil, 0, 10, 302 * time.Second, 100},
 		"a higher limit by contract": {201, func(w *world) []quota.Window {
 			return []quota.Window{w.says(short, 300, 299, 900*time.Second)}
-		}, nil, nil, 299, 902 * time.Second, 300},
+		}, nil, 0, 299, 902 * time.Second, 300},
 		"a lower limit": {201, func(w *world) []quota.Window {
 			return []quota.Window{w.says(short, 50, 49, 900*time.Second)}
-		}, nil, nil, 49, 902 * time.Second, 50},
+		}, nil, 0, 49, 902 * time.Second, 50},
 		"X counts less than we do": {201, func(w *world) []quota.Window {
 			return []quota.Window{w.says(short, 100, 100, 900*time.Second)}
-		}, nil, nil, 99, 902 * time.Second, 100},
-		"nothing":                {201, nil, nil, nil, 99, 903 * time.Second, 100},
-		"more left than allowed": {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, 10, 5000, time.Minute)} }, nil, nil, 99, 903 * time.Second, 100},
-		"a limit of nothing":     {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, 0, 0, time.Minute)} }, nil, nil, 99, 903 * time.Second, 100},
-		"numbers below zero":     {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, -5, -9, time.Minute)} }, nil, nil, 99, 903 * time.Second, 100},
-		"a reset in the past":    {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, 100, 0, -time.Minute)} }, nil, nil, 99, 903 * time.Second, 100},
-		"a reset days away":      {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, 100, 0, 72*time.Hour)} }, nil, nil, 99, 903 * time.Second, 100},
-		"a day's reset for 15 m": {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, 100, 0, 23*time.Hour)} }, nil, nil, 99, 903 * time.Second, 100},
+		}, nil, 0, 99, 902 * time.Second, 100},
+		"nothing":                {201, nil, nil, 0, 99, 903 * time.Second, 100},
+		"more left than allowed": {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, 10, 5000, time.Minute)} }, nil, 0, 99, 903 * time.Second, 100},
+		"a limit of nothing":     {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, 0, 0, time.Minute)} }, nil, 0, 99, 903 * time.Second, 100},
+		"numbers below zero":     {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, -5, -9, time.Minute)} }, nil, 0, 99, 903 * time.Second, 100},
+		"a reset in the past":    {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, 100, 0, -time.Minute)} }, nil, 0, 99, 903 * time.Second, 100},
+		"a reset days away":      {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, 100, 0, 72*time.Hour)} }, nil, 0, 99, 903 * time.Second, 100},
+		"a day's reset for 15 m": {201, func(w *world) []quota.Window { return []quota.Window{w.says(short, 100, 0, 23*time.Hour)} }, nil, 0, 99, 903 * time.Second, 100},
 		"a user's day that is not published": {201, func(w *world) []quota.Window {
 			return []quota.Window{w.says(quota.UserDay, 17, 2, 5*time.Hour)}
-		}, nil, nil, 2, 5*time.Hour + 2*time.Second, 17},
+		}, nil, 0, 2, 5*time.Hour + 2*time.Second, 17},
 		"an app's day": {201, func(w *world) []quota.Window {
 			return []quota.Window{w.says(quota.AppDay, 10000, 7, 5*time.Hour)}
-		}, nil, nil, 7, 5*time.Hour + 2*time.Second, 100},
+		}, nil, 0, 7, 5*time.Hour + 2*time.Second, 100},
 		"429, and the window is full": {429, func(w *world) []quota.Window {
 			return []quota.Window{w.says(short, 100, 0, 200*time.Second)}
-		}, nil, nil, 0, 202 * time.Second, 100},
-		"429 without headers":                {429, nil, nil, nil, 0, 903 * time.Second, 100},
-		"429 of a web server, for an hour":   {429, nil, nil, map[string][]string{"Retry-After": {"3600"}}, 0, 3602 * time.Second, 100},
-		"429 with a Retry-After of nonsense": {429, nil, nil, map[string][]string{"Retry-After": {"-3", "soon"}}, 0, 903 * time.Second, 100},
+		}, nil, 0, 0, 202 * time.Second, 100},
+		"429 without headers":              {429, nil, nil, 0, 0, 903 * time.Second, 100},
+		"429 of a web server, for an hour": {429, nil, nil, time.Hour, 0, 3602 * time.Second, 100},
 		"429 though X says there are more": {429, func(w *world) []quota.Window {
 			return []quota.Window{w.says(short, 100, 80, 500*time.Second)}
-		}, nil, nil, 0, 903 * time.Second, 100},
+		}, nil, 0, 0, 903 * time.Second, 100},
+		"429 with a limit beyond all numbers": {429, func(w *world) []quota.Window {
+			return []quota.Window{w.says(short, math.MaxInt64, 0, 500*time.Second)}
+		}, nil, 0, 0, 903 * time.Second, 100},
+		"429 of a window that has just ended": {429, func(w *world) []quota.Window {
+			return []quota.Window{w.says(short, 100, 0, -time.Second)}
+		}, nil, 0, 0, time.Minute, 100},
+		"429 of a window that ends too late": {429, func(w *world) []quota.Window {
+			return []quota.Window{w.says(short, 100, 0, 23*time.Hour)}
+		}, nil, 0, 0, 903 * time.Second, 100},
+		"429 of a window that ended long ago": {429, func(w *world) []quota.Window {
+			return []quota.Window{w.says(short, 100, 0, -time.Minute)}
+		}, nil, 0, 0, 903 * time.Second, 100},
 		"429 for the usage cap": {429, func(w *world) []quota.Window {
 			return []quota.Window{w.says(short, 100, 99, 900*time.Second)}
-		}, capped, nil, 99, 902 * time.Second, 100},
-		"429 for the usage cap, without headers": {429, nil, capped, nil, 99, 903 * time.Second, 100},
+		}, capped, 0, 99, 902 * time.Second, 100},
+		"429 for the usage cap, without headers": {429, nil, capped, 0, 99, 903 * time.Second, 100},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, 1, 1, nil)
-			reply := ports.Reply{Status: v.status, Whole: v.whole, Header: v.header}
+			reply := ports.Reply{Status: v.status, Whole: v.whole, Wait: v.wait}
 			if v.windows != nil {
 				reply.Windows = v.windows(w)
 			}

@@ -110,8 +110,12 @@ func (s *Service) Enter(ctx context.Context, who ports.Caller, call ports.Call) 
 			s.giveBack(ctx, b, v)
 			return
 		}
-		if notes := s.heard(answer{who, call, b, v, reply, err, s.now()}); len(notes) > 0 {
+		a := answer{who, call, b, v, reply, err, s.now()}
+		if notes := s.heard(a); len(notes) > 0 {
 			_ = s.store.Note(ctx, s.now(), notes) // what is not noted is heard again
+			if a.refused() {
+				s.hold(ctx, a)
+			}
 		}
 		if err == nil {
 			s.tell(b, v, reply)

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"perch/adapters/xhttp/xsim"
+	"perch/cmd/internal/config"
 )
 
 const (
@@ -123,7 +124,7 @@ type sufferer struct {
 	posts int
 }
 
-func suffer(t *testing.T) *sufferer {
+func suffer(t *testing.T, changes ...func(*config.Config)) *sufferer {
 	t.Helper()
 	s := &sufferer{x: xsim.New(xsim.Options{})}
 	x := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -147,6 +148,9 @@ func suffer(t *testing.T) *sufferer {
 	}
 	cfg := settings(t, environments()[0], at)
 	cfg.X.Patience, cfg.X.Rest = patience, rested
+	for _, change := range changes {
+		change(&cfg)
+	}
 	s.house = open(t, cfg)
 	s.app = s.register(t, pageA, "")
 	s.grant = s.adopt(t, s.app, ada, issue(t, s.x, "sim-client", ada), time.Now().Add(time.Hour))
