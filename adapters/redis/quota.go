@@ -100,7 +100,7 @@ const noteScript = `
 		local b = redis.call('HMGET', key, 'u', 'r', 'g')
 		local used, resets, guessed = tonumber(b[1] or 0), tonumber(b[2] or 0), b[3] == '1'
 		if guessed or ends >= resets - slack then
-			if (guessed and resets <= now) or (not guessed and ends > resets + slack) then
+			if (guessed and (resets <= now or ends - resets > resets - now)) or (not guessed and ends > resets + slack) then
 				used = said
 			else
 				used = math.max(used, said)

@@ -135,7 +135,7 @@ func (q *Quota) Note(ctx context.Context, at time.Time, notes []quota.Note) erro
 	const slack = "1000000" // quota.Slack
 	const statement = `INSERT INTO quotas AS q (subject, maximum, span, used, resets, noted) VALUES ?0
 		ON CONFLICT (subject, maximum, span) DO UPDATE SET
-			used = CASE WHEN (q.guessed = 1 AND q.resets <= ?1)
+			used = CASE WHEN (q.guessed = 1 AND (q.resets <= ?1 OR excluded.resets - q.resets > q.resets - ?1))
 					OR (q.guessed = 0 AND excluded.resets > q.resets + ` + slack + `)
 				OR excluded.used > q.used THEN excluded.used ELSE q.used END,
 			resets = excluded.resets, noted = excluded.noted, guessed = 0

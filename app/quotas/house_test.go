@@ -39,6 +39,7 @@ type world struct {
 	perches []*actions.Service
 	quotas  []*quotas.Service
 	store   ports.QuotaStore
+	gateway *xhttp.Gateway
 
 	mu     sync.Mutex
 	tokens map[user.ID]token
@@ -67,6 +68,7 @@ func newWorld(t testing.TB, users, perches int, store ports.QuotaStore, rules ..
 	gateway, err := xhttp.New(xhttp.Config{APIURL: server.URL, AuthorizeURL: server.URL})
 	must(t, err)
 	t.Cleanup(gateway.Close)
+	w.gateway = gateway
 	if store == nil {
 		m := memory.Open()
 		t.Cleanup(func() { _ = m.Close() })

@@ -57,13 +57,15 @@ func shareOf(n, percent int64) int64 { return n/100*percent + n%100*percent/100 
 const Slack = time.Second
 
 // Noted returns the bucket after what X said at the time. Of a window that is over
-// already X's word comes too late.
+// already X's word comes too late. An end that is farther behind the one we guess
+// than that is ahead of us is the next window's.
 func (b Bucket) Noted(n Note, at time.Time) Bucket {
 	running := at.Before(b.Reset)
 	switch {
 	case !b.Guessed && n.Reset.Before(b.Reset.Add(-Slack)):
 		return b
-	case b.Guessed && !running, !b.Guessed && n.Reset.After(b.Reset.Add(Slack)):
+	case b.Guessed && (!running || n.Reset.Sub(b.Reset) > b.Reset.Sub(at)), // it is the next window
+		!b.Guessed && n.Reset.After(b.Reset.Add(Slack)):
 		b.Used = n.Used
 	default:
 		// What we gave, X may not have seen yet.

@@ -102,6 +102,7 @@ func TestAllBucketsGiveOrNone(t *testing.T) {
 
 func TestWhatXSaysOfItsWindow(t *testing.T) {
 	guess := quota.Bucket{Used: 5, Reset: noon.Add(15 * time.Minute), Guessed: true}
+	soon := quota.Bucket{Used: 5, Reset: noon.Add(3 * time.Second), Guessed: true}
 	known := quota.Bucket{Used: 5, Reset: noon.Add(10 * time.Minute), Told: true, Max: 50}
 	for _, v := range []struct {
 		name   string
@@ -114,6 +115,8 @@ func TestWhatXSaysOfItsWindow(t *testing.T) {
 		{"our guess of the end was late", guess, 7, 10 * time.Minute, 7},
 		{"what is on its way counts beside", guess, 2, 10 * time.Minute, 5},
 		{"our guess is over", quota.Bucket{Used: 5, Reset: noon, Guessed: true}, 2, 10 * time.Minute, 2},
+		{"our guess was a little early", guess, 2, 15*time.Minute + 2*time.Second, 5},
+		{"the next window, our guess is nearly over", soon, 1, 15 * time.Minute, 1},
 		{"the same window, others use it too", known, 9, 10 * time.Minute, 9},
 		{"the same window, a reply that came late", known, 3, 10*time.Minute - time.Second, 5},
 		{"the next window", known, 1, 25 * time.Minute, 1},
