@@ -67,7 +67,7 @@ func (g *Guard) Ping(ctx context.Context) error {
 // do does it in the store, or if that does not answer in the other one. Success
 // proves that the store answers only where it must have been asked.
 func (g *Guard) do(ctx context.Context, proves bool, what func(ports.QuotaStore) error) error {
-	if began := time.Now(); g.try(began) {
+	if began := time.Now(); g.try(began, proves) {
 		err := what(g.store)
 		if err != nil || proves {
 			g.saw(ctx, began, err)
@@ -84,11 +84,11 @@ func (g *Guard) do(ctx context.Context, proves bool, what func(ports.QuotaStore)
 }
 
 // try reports whether the store is to be tried: always, or while it is down by
-// one call at a time.
-func (g *Guard) try(now time.Time) bool {
+// one call at a time, of those that prove something: another would take their turn.
+func (g *Guard) try(now time.Time, proves bool) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.down && now.Before(g.next) {
+	if g.down && (!proves || now.Before(g.next)) {
 		return false
 	}
 	g.next = now.Add(between)
