@@ -28,6 +28,7 @@ type Guard struct {
 	down bool
 	next time.Time // when the store is tried again
 	good time.Time // when it last answered
+	bad  time.Time // when it last did not
 }
 
 var (
@@ -96,21 +97,21 @@ func (g *Guard) try(now time.Time, proves bool) bool {
 }
 
 // saw notes what the store said to what began then. That a caller did not wait says
-// nothing of it, nor does what began before its last good answer.
+// nothing of it, nor does what began before the last news to the contrary.
 func (g *Guard) saw(ctx context.Context, began time.Time, err error) {
 	down := errors.Is(err, fault.Unavailable)
 	if (err != nil && !down) || (down && ctx.Err() != nil) {
 		return
 	}
 	g.mu.Lock()
-	if down && began.Before(g.good) {
+	if down && began.Before(g.good) || !down && began.Before(g.bad) {
 		g.mu.Unlock()
 		return
 	}
 	changed := g.down != down
 	g.down = down
 	if now := time.Now(); down {
-		g.next = now.Add(between)
+		g.bad, g.next = now, now.Add(between)
 	} else {
 		g.good = now
 	}

@@ -332,31 +332,6 @@ func TestWhileTheStoreIsAwayCallsAreRefusedOrCountedHere(t *testing.T) {
 	}
 }
 
-// What blocks give back every second proves nothing, and must not take the turn of
-// the call that would.
-func TestAStoreThatIsBackIsUsedAgainThoughCallsAreGivenBack(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store, told := newCounter(), &heard{}
-		b := quotas.NewBlocks(quotas.NewGuard(store, newCounter(), told))
-		c := quota.Charge{Key: "k", Max: 1 << 40, Window: time.Hour}
-		pull := func(d time.Duration) {
-			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
-				allowed(t, b, c)
-			}
-		}
-		store.set(true)
-		pull(5 * time.Second)
-		store.set(false)
-		pull(3 * time.Second)
-		if verbs := told.verbs(); len(verbs) != 2 || verbs[1] != "quota.store.close" {
-			t.Errorf("three seconds after the store was back the observer was told %q", verbs)
-		}
-		if err := b.Close(); err != nil {
-			t.Fatal(err)
-		}
-	})
-}
-
 func wantClosed(t *testing.T, err error) {
 	t.Helper()
 	e, ok := errors.AsType[*fault.Error](err)
