@@ -13,6 +13,7 @@ import (
 func TestReplicasKeepABudgetTogether(t *testing.T) { lasting(t, replicasKeepABudgetTogether) }
 
 func replicasKeepABudgetTogether(t *testing.T, e environment) {
+	oneDay()
 	x := xsim.New(xsim.Options{})
 	at, _ := serveX(t, x)
 	cfg := settings(t, e, at)

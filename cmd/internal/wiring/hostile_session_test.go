@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"perch/adapters/xhttp/xsim"
 	"perch/domain/oauth"
@@ -184,8 +183,7 @@ func TestApplicationsAndKeysThatAreNoMore(t *testing.T) {
 	})
 	t.Run("an expired publishable key", func(t *testing.T) {
 		he := newHeist(t, h)
-		pk := h.operator(t, http.StatusCreated, "POST", keysOf(he.victim),
-			object{"kind": "publishable", "expires_at": time.Now().Add(100 * time.Millisecond)}).text("key")
+		pk := h.ending(t, keysOf(he.victim))
 		eventually(t, "the key expires", func() bool {
 			return he.post(t, "/oauth/revoke", url.Values{"token": {"none"}, "client_id": {pk}}).status != http.StatusOK
 		})

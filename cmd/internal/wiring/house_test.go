@@ -293,12 +293,37 @@ func happened(x *xsim.Sim, kinds ...string) []xsim.Entry {
 	return slices.DeleteFunc(x.Ledger(), func(e xsim.Entry) bool { return !slices.Contains(kinds, e.Type) })
 }
 
-// eventually waits for something that is about to be so.
+// oneDay waits for midnight to pass if it is near, so that what a test does is all
+// of one day, by which money is counted.
+func oneDay() {
+	if now := time.Now().UTC(); now.Add(time.Minute).Day() != now.Day() {
+		time.Sleep(time.Until(now.Add(time.Minute).Truncate(24 * time.Hour)))
+	}
+}
+
+// ending makes a publishable key that ends in a moment. On a busy machine that may
+// be over before the key is made, which is refused: then it is to be a longer one.
+func (h *house) ending(t testing.TB, keys string) string {
+	t.Helper()
+	for moment := 100 * time.Millisecond; ; moment *= 2 {
+		a := ask(t, h.client, "POST", h.admin+keys, jsonOf(t, object{"kind": "publishable", "expires_at": time.Now().Add(moment)}),
+			"Authorization: Bearer "+adminToken, "Content-Type: application/json")
+		if a.status == http.StatusCreated {
+			return a.text("key")
+		}
+		if a.status != http.StatusBadRequest || moment > time.Minute {
+			t.Fatalf("a key that ends in %v: %d %s", moment, a.status, a.body)
+		}
+	}
+}
+
+// eventually waits for something that is about to be so, and gives a busy machine
+// time for that.
 func eventually(t testing.TB, what string, so func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !so(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !so(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("in ten seconds it has not come to pass that %s", what)
+			t.Fatalf("in a minute it has not come to pass that %s", what)
 		}
 	}
 }

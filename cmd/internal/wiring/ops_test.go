@@ -85,7 +85,7 @@ func TestShutdownFinishesWhatIsUnderWay(t *testing.T) {
 		<-arrived
 		shut := make(chan error, 1)
 		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			shut <- h.Public.Shutdown(ctx)
 		}()

@@ -46,17 +46,14 @@ func TestXAnswers401ToEverything(t *testing.T) {
 		})
 	}
 	all.Wait()
-	late, tries := 0, 0
+	tries, lasted := 0, time.Since(began)
 	for _, e := range happened(x, "call") {
 		if e.Object == "token.refresh_token" {
 			tries++
-			if e.At.Sub(began) > 3*time.Second {
-				late++
-			}
 		}
 	}
-	t.Logf("in %v X's token endpoint was asked %d times, %d of them after the first three seconds", *storm, tries, late)
-	if most := int(*storm/(15*time.Second)) + 1; late > most || tries > most+callers+8 {
+	t.Logf("in %v X's token endpoint was asked %d times", lasted, tries)
+	if most := int(lasted/(15*time.Second)) + 1; tries > most+callers+8 { // those under way when it was seen to fail
 		t.Errorf("that is more than once in 15 seconds")
 	}
 	listed := h.operator(t, http.StatusOK, "GET", "/admin/v1/grants?limit=100", nil)
@@ -108,7 +105,7 @@ func fourReplicasRefreshOnce(t *testing.T, e environment) {
 	grant := houses[0].adopt(t, app, ada, old, time.Now().Add(-time.Hour))
 	x.Mischief(xsim.Mischief{Match: "token.refresh_token", Kind: "slow", Delay: 200 * time.Millisecond})
 	want(t, http.StatusOK, together(replicas*callers, func(i int) (a answer) {
-		for range 5 { // a store on a busy machine may ask for patience
+		for began := time.Now(); time.Since(began) < time.Minute; { // a store on a busy machine may ask for patience
 			a = houses[i%replicas].act(t, app.sk, grant, "GET", "/2/users/me", "")
 			if a.status != http.StatusServiceUnavailable {
 				return a
