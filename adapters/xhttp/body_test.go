@@ -341,9 +341,7 @@ func TestAStalledBodyDoesNotHoldTheCall(t *testing.T) {
 		}))
 		stalled, w := io.Pipe()
 		defer func() { _ = w.Close() }()
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		defer cancel()
-		_, err := g.Do(ctx, upload(t, stalled, 100))
+		err := overdue(t, func(ctx context.Context) error { return drop(g.Do(ctx, upload(t, stalled, 100))) })
 		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ports.ErrUnsent) {
 			t.Errorf("got %v", err)
 		}

@@ -203,9 +203,7 @@ func TestATokenCallEndsWithItsContext(t *testing.T) {
 	for call, present := range presentations {
 		release := make(chan struct{})
 		g := gateway(t, server(t, func(http.ResponseWriter, *http.Request) { <-release }))
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-		_, err := present(ctx, g, confidential)
-		cancel()
+		err := overdue(t, func(ctx context.Context) error { return drop(present(ctx, g, confidential)) })
 		close(release)
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, fault.Unavailable) ||
 			errors.Is(err, ports.ErrUnsent) {

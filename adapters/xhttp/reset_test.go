@@ -51,7 +51,7 @@ func resetting(t *testing.T, code uint32) (*Gateway, *atomic.Int64) {
 	roots.AddCert(s.Certificate())
 	g, err := New(Config{
 		APIURL: "https://" + l.Addr().String(), TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		WaitTimeout: 2 * time.Second,
+		WaitTimeout: 20 * time.Second,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -1,8 +1,10 @@
 package xhttp
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -100,6 +102,20 @@ func nowhere(t *testing.T) string {
 	}
 	defer func() { _ = l.Close() }()
 	return "http://" + l.Addr().String()
+}
+
+// overdue makes the call with a deadline that is soon over, or later on a machine
+// that does not get to send it until then.
+func overdue(t *testing.T, call func(context.Context) error) error {
+	t.Helper()
+	for had := 50 * time.Millisecond; ; had *= 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), had)
+		err := call(ctx)
+		cancel()
+		if !errors.Is(err, ports.ErrUnsent) || had > 10*time.Second {
+			return err
+		}
+	}
 }
 
 func at(t *testing.T, url string) *Gateway {
