@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"perch/adapters/keyring"
 	"perch/adapters/memory"
@@ -19,6 +22,7 @@ import (
 	"perch/domain/fault"
 	"perch/domain/oauth"
 	"perch/domain/secret"
+	"perch/domain/xapi"
 	"perch/ports"
 )
 
@@ -192,16 +196,60 @@ func TestChangeKeepsWhatMayNotChange(t *testing.T) {
 	}
 }
 
+// TestOnlyWordsForMessagesAskForMessages: X lets nobody follow an account's
+// activity without them.
+func TestOnlyWordsForMessagesAskForMessages(t *testing.T) {
+	h := newHouse(t)
+	words := []string{"everything", "read", "post", "engage", "messages"}
+	for _, tag := range xapi.Tags() {
+		words = append(words, "tag:"+tag)
+	}
+	var private []string
+	for _, word := range words {
+		asked := h.register(t, client.App{Actions: []string{word}}).Scopes
+		if slices.ContainsFunc(asked, func(scope string) bool { return strings.HasPrefix(scope, "dm.") }) {
+			private = append(private, word)
+		}
+	}
+	if diff := cmp.Diff([]string{"messages", "tag:Account Activity", "tag:Chat", "tag:Direct Messages"}, private); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestScopesOfAnApplication(t *testing.T) {
 	h := newHouse(t)
-	for want, a := range map[string]client.App{
-		"like.read like.write media.write offline.access tweet.read tweet.write users.read": {},
-		"offline.access tweet.read users.read":                                              {Actions: []string{"getUsersMe"}},
-		"dm.read":                                                                           {Scopes: []string{"dm.read"}},
+	const everything = "like.read like.write media.write offline.access tweet.read tweet.write users.read"
+	const messages = "dm.read dm.write media.write offline.access tweet.read users.read"
+	for _, c := range []struct{ actions, want string }{
+		{"", everything},
+		{"everything", everything},
+		{"read", "like.read offline.access tweet.read users.read"},
+		{"post", "media.write offline.access tweet.read tweet.write users.read"},
+		{"engage", "like.write offline.access tweet.read tweet.write users.read"},
+		{"read,post,engage", everything},
+		{"messages", messages},
+		{"tag:Direct Messages", "dm.read dm.write offline.access tweet.read users.read"},
+		{"tag:Chat", messages},
+		{"read,messages", "dm.read dm.write like.read media.write offline.access tweet.read users.read"},
+		{"getUsersMe", "offline.access tweet.read users.read"},
+		{"getUsersBookmarks", "bookmark.read offline.access tweet.read users.read"},
+		{"hidePostsReply", "offline.access tweet.moderate.write tweet.read users.read"},
+		{"initializeMediaUpload", "media.write offline.access tweet.read users.read"},
+		{"tag:Lists", "list.read list.write offline.access tweet.read users.read"},
+		{"tag:Users", "like.read like.write offline.access tweet.read tweet.write users.read"},
+		{"getRules", "offline.access"},
 	} {
-		if got := strings.Join(h.register(t, a).Scopes, " "); got != want {
-			t.Errorf("%v may ask for %q", a.Actions, got)
+		var actions []string
+		if c.actions != "" {
+			actions = strings.Split(c.actions, ",")
 		}
+		if got := strings.Join(h.register(t, client.App{Actions: actions}).Scopes, " "); got != c.want {
+			t.Errorf("%q may ask for %q, want %q", c.actions, got, c.want)
+		}
+	}
+	asked := h.register(t, client.App{Actions: []string{"read"}, Scopes: []string{"dm.read"}}).Scopes
+	if got := strings.Join(asked, " "); got != "dm.read" {
+		t.Errorf("what an operator names: %q", got)
 	}
 	for _, scope := range []string{"tweet.wirte", "", "a b"} {
 		if _, err := h.Register(t.Context(), client.App{Name: "n", Scopes: []string{scope}}); !errors.Is(err, fault.Invalid) {

@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"reflect"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -59,14 +58,9 @@ func (s *Service) Through(apps ports.Applications, keys ports.APIKeys) *Service 
 	}
 }
 
-// usual are the scopes of an application that names none and may do everything:
-// to read, post and like, and to stay connected.
-const usual = "like.read like.write media.write offline.access tweet.read tweet.write users.read"
-
 // Register stores a new, active application and gives it its ID. Without
 // actions it may do everything; without an X App it uses the default one.
-// Without scopes it may ask for those its actions need, or the usual ones if it
-// may do everything.
+// Without scopes it may ask for those that scopesFor chooses.
 func (s *Service) Register(ctx context.Context, a client.App) (client.App, error) {
 	a.ID = client.AppID("app_" + strings.ToLower(rand.Text()))
 	a.Status, a.Created = client.Active, time.Now().UTC().Truncate(time.Microsecond)
@@ -77,7 +71,7 @@ func (s *Service) Register(ctx context.Context, a client.App) (client.App, error
 		a.Actions = []string{xapi.Everything}
 	}
 	if len(a.Scopes) == 0 {
-		a.Scopes = scopesFor(a)
+		a.Scopes = scopesFor(a.Actions).List()
 	}
 	if err := s.check(ctx, a); err != nil {
 		return client.App{}, err
@@ -85,20 +79,6 @@ func (s *Service) Register(ctx context.Context, a client.App) (client.App, error
 	a, err := s.apps.Create(ctx, a)
 	s.origins.forget()
 	return a, err
-}
-
-// scopesFor are the scopes that the application's actions need.
-func scopesFor(a client.App) []string {
-	if slices.Contains(a.Actions, xapi.Everything) {
-		return strings.Fields(usual)
-	}
-	needed := []string{oauth.Offline}
-	for _, act := range xapi.All() {
-		if act.ByUser() && a.Permits(act) {
-			needed = append(needed, act.Needs()...)
-		}
-	}
-	return oauth.ScopesOf(needed).List()
 }
 
 func (s *Service) check(ctx context.Context, a client.App) error {

@@ -44,7 +44,7 @@ type appAdd struct {
 	Origins      []string `name:"origin" placeholder:"ORIGIN" help:"An origin whose pages may call, as https://app.example. May be given again."`
 	RedirectURIs []string `name:"redirect-uri" sep:"none" placeholder:"URI" help:"Where browsers may return to after signing in; exact. May be given again."`
 	Actions      []string `name:"action" placeholder:"ACTION" help:"What it may do: everything, read, post, engage, messages, tag:NAME or X's operation IDs. Without it, everything."`
-	Scopes       []string `name:"scope" placeholder:"SCOPE" help:"What it may ask of users at most, in X's words, as tweet.read. May be given again. Without it, Perch chooses by what it may do; perch apps show tells."`
+	Scopes       []string `name:"scope" placeholder:"SCOPE" help:"What it may ask of users at most, in X's words, as tweet.read. May be given again. Without it, what its actions take; if it may do everything, to read, post and like."`
 	Cookies      bool     `name:"cookies" help:"Its pages hold their session in a cookie and get no tokens; they must be of the same site as Perch."`
 	DPoP         bool     `name:"dpop" help:"Its access tokens must be bound to a key (RFC 9449)."`
 	Limits       []string `name:"limit" sep:"none" placeholder:"RULE" help:"How often it may call, before the limits in the settings and in their words. May be given again."`

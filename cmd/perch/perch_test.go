@@ -92,7 +92,7 @@ func TestHelpNamesEveryVerb(t *testing.T) {
 	perch(t, nil, "", "serve", "--help").says(t, exitDone, "--listen",
 		"($PERCH_LISTEN,", "$PERCH_X_CLIENT_SECRET_FILE")
 	perch(t, nil, "", "dev", "--help").says(t, exitDone, "127.0.0.1:9090)")
-	perch(t, nil, "", "apps", "add", "--help").says(t, exitDone, "Perch chooses")
+	perch(t, nil, "", "apps", "add", "--help").says(t, exitDone, "what its actions take")
 }
 
 func TestVersion(t *testing.T) {

@@ -88,6 +88,9 @@ func (a Action) ByApp() bool { return a.Auth&AppOnly != 0 }
 // Public reports whether X asks for no credential.
 func (a Action) Public() bool { return a.Auth == 0 }
 
+// Private reports whether the action is about private messages.
+func (a Action) Private() bool { return a.Tag == "Direct Messages" || a.Tag == "Chat" }
+
 // Status is the status of success, 200 or 201.
 func (a Action) Status() int {
 	if a.Success == 0 {

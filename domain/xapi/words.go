@@ -23,18 +23,17 @@ func Covers(words []string, act Action) bool {
 }
 
 func covers(word string, act Action) bool {
-	private := act.Tag == "Direct Messages" || act.Tag == "Chat"
 	switch word {
 	case Everything:
 		return true
 	case Read:
-		return act.Method == "GET" && !private
+		return act.Method == "GET" && !act.Private()
 	case Post:
 		return act.Method != "GET" && (act.Tag == "Posts" || act.Tag == "Media")
 	case Engage:
-		return act.Method != "GET" && !private && act.Tag == "Users"
+		return act.Method != "GET" && !act.Private() && act.Tag == "Users"
 	case Messages:
-		return private
+		return act.Private()
 	}
 	if tag, ok := strings.CutPrefix(word, "tag:"); ok {
 		return act.Tag == tag
