@@ -37,7 +37,7 @@ var privateNetwork = []string{"Access-Control-Request-Private-Network", "Access-
 // application must name it, and one in cookie mode where cookies are to count.
 func (s *Server) preflight(r *request, row route, methods string) error {
 	r.route = &row
-	if r.origin == "" || !r.has("Access-Control-Request-Method") {
+	if !r.isPreflight() {
 		return fault.New(fault.WrongMethod, "OPTIONS is for preflights, which have Origin and "+
 			"Access-Control-Request-Method")
 	}

@@ -91,6 +91,68 @@ func TestAnAddressIsLimitedBeforeItsCredentialIsLookedAt(t *testing.T) {
 	}
 }
 
+// TestAPageReadsThatItsAddressIsLimited: its browser's preflights are not
+// counted, and the refusal has the headers of any other.
+func TestAPageReadsThatItsAddressIsLimited(t *testing.T) {
+	h := build(t, plan{more: rules(t, "address:2/m")})
+	preflight := func() answer {
+		return ask(t, "OPTIONS", h.public+"/2/tweets", "", "Origin: "+pageOrigin, "Access-Control-Request-Method: POST")
+	}
+	call := func(origin, path string) answer {
+		return ask(t, "GET", h.public+path, "", "Origin: "+origin, "Authorization: Bearer nobody")
+	}
+	for range 2 {
+		if a := preflight(); a.StatusCode != http.StatusNoContent || a.Header.Get("RateLimit") != "" {
+			t.Errorf("a preflight: %d %v", a.StatusCode, a.Header)
+		}
+		if a := call(pageOrigin, "/2/users/me"); a.StatusCode != http.StatusUnauthorized {
+			t.Errorf("a call: %d %s", a.StatusCode, a.body)
+		}
+	}
+	if a := preflight(); a.StatusCode != http.StatusNoContent || a.Header.Get(allowOrigin) != pageOrigin {
+		t.Errorf("a preflight when the limit is reached: %d %v", a.StatusCode, a.Header)
+	}
+	for path, shared := range map[string]string{
+		"/2/users/me": pageOrigin, "/oauth/jwks": pageOrigin, "/nothing": pageOrigin, "/oauth/authorize": "",
+	} {
+		a := call(pageOrigin, path)
+		exposed := strings.Contains(a.Header.Get("Access-Control-Expose-Headers"), "retry-after")
+		if a.StatusCode != http.StatusTooManyRequests || a.json(t)["limited"] != "address" || a.Header.Get("Retry-After") == "" ||
+			a.Header.Get(allowOrigin) != shared || exposed != (shared != "") || a.Header.Get("Vary") != "Origin" ||
+			a.Header.Get("Access-Control-Allow-Credentials") != "" {
+			t.Errorf("%s: %d %v %s", path, a.StatusCode, a.Header, a.body)
+		}
+	}
+	for _, origin := range []string{"https://evil.example", "null"} {
+		if a := call(origin, "/2/users/me"); a.StatusCode != http.StatusTooManyRequests || a.Header.Get(allowOrigin) != "" {
+			t.Errorf("%s: %d %v", origin, a.StatusCode, a.Header)
+		}
+	}
+	if a := ask(t, "OPTIONS", h.public+"/2/tweets", ""); a.StatusCode != http.StatusTooManyRequests {
+		t.Errorf("what is no preflight: %d", a.StatusCode)
+	}
+}
+
+// TestARefusedAddressIsAnsweredInTheFormOfTheRoute, and the route does nothing.
+func TestARefusedAddressIsAnsweredInTheFormOfTheRoute(t *testing.T) {
+	h := build(t, plan{more: rules(t, "address:1/m")})
+	ask(t, "GET", h.public+"/oauth/jwks", "")
+	for _, path := range []string{"/oauth/authorize", "/oauth/callback?state=x&code=y", "/oauth/extend?ticket=x", "/v1/session/sign-in"} {
+		a := ask(t, "GET", h.public+path, "", "Accept: text/html,application/xhtml+xml,*/*;q=0.8")
+		if a.StatusCode != http.StatusTooManyRequests || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/html") ||
+			a.Header.Get("Retry-After") == "" || !strings.Contains(a.body, "<h1>The sign-in did not work</h1>") ||
+			!strings.Contains(a.body, "this address") || !strings.Contains(a.body, "limit-reached") {
+			t.Errorf("%s: %d %v %s", path, a.StatusCode, a.Header, a.body)
+		}
+	}
+	a := ask(t, "POST", h.public+"/oauth/token", "grant_type=refresh_token&refresh_token=x",
+		"Content-Type: application/x-www-form-urlencoded")
+	if p := a.json(t); a.StatusCode != http.StatusTooManyRequests || p["error"] != "temporarily_unavailable" ||
+		p["type"] != "urn:perch:problem:limit-reached" {
+		t.Errorf("the token endpoint: %d %s", a.StatusCode, a.body)
+	}
+}
+
 // TestXIsRefusedBeforeItRefuses: the 429 is Perch's, and reads like X's.
 func TestXIsRefusedBeforeItRefuses(t *testing.T) {
 	h := build(t, plan{windows: true})

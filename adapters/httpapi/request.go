@@ -39,6 +39,8 @@ type request struct {
 	browser bool
 	odd     bool // refused at the door
 
+	unwelcome error // why nothing is done for its address
+
 	route  *route // nil before one is found
 	caller access.Caller
 	by     operator.Operator // on the operators' listener, once it is known who asks
@@ -105,10 +107,11 @@ func (s *Server) inside(r *request) (err error) {
 		r.odd = true
 		return err
 	}
-	if err := s.arrive(r); err != nil {
-		return err
+	r.unwelcome = s.arrive(r)
+	if err = outcome(r.c.Next()); r.unwelcome != nil { // then the route has only said how it refuses
+		return r.unwelcome
 	}
-	return outcome(r.c.Next())
+	return err
 }
 
 // look refuses what no honest client sends, and takes down what handlers need.

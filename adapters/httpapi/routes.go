@@ -161,6 +161,9 @@ func (s *Server) mount(table []route) {
 // serve lets the guard look, then the handler answer.
 func (s *Server) serve(r *request, row *route) error {
 	r.route = row
+	if r.unwelcome != nil {
+		return r.unwelcome
+	}
 	done := r.within(s.wait.answer)
 	defer done()
 	if err := s.admit(r); err != nil {
