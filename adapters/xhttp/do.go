@@ -156,7 +156,7 @@ func (g *Gateway) send(
 		if failed := out.failed.Load(); failed != nil {
 			return nil, nil, out, *failed
 		}
-		return nil, nil, out, w.fault(ctx, err)
+		return nil, nil, out, w.fault(ctx, err, inDoubt(c.Action))
 	}
 	return res, &incoming{ReadCloser: res.Body, cut: cancel, ended: watched, done: func() {
 		out.detach()

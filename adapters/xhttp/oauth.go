@@ -84,7 +84,7 @@ func (g *Gateway) Revoke(ctx context.Context, x ports.XApp, token secret.Text) e
 	}
 	res, err := g.tokens.Do(req)
 	if err != nil {
-		return w.fault(ctx, err)
+		return w.fault(ctx, err, notKnown)
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode < http.StatusMultipleChoices {

@@ -32,7 +32,7 @@ func (r refusal) of(ctx context.Context, w *wire, err error, secrets ...secret.T
 	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
 	if !ok {
 		if _, sent := errors.AsType[*url.Error](err); sent {
-			return w.fault(ctx, err)
+			return w.fault(ctx, err, notKnown)
 		}
 		return unusable("X's token endpoint gave no usable answer").Because(ctx.Err())
 	}

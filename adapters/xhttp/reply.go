@@ -60,7 +60,7 @@ func (g *Gateway) reply(ctx context.Context, a xapi.Action, res *http.Response, 
 	if (a.Stream || a.Binary) && r.Status < http.StatusBadRequest || r.Length > mostWhole {
 		return r, nil
 	}
-	return g.whole(ctx, res, r, body)
+	return g.whole(ctx, a, res, r, body)
 }
 
 // mostWhole is how many bytes of a reply are kept at once. X's pages are smaller.
@@ -68,7 +68,9 @@ const mostWhole = 4 << 20
 
 // whole reads a reply to its end, unless it is too long. One that breaks off, or
 // says that it is JSON and is not, is known by its status only.
-func (g *Gateway) whole(ctx context.Context, res *http.Response, r ports.Reply, body *incoming) (ports.Reply, error) {
+func (g *Gateway) whole(
+	ctx context.Context, a xapi.Action, res *http.Response, r ports.Reply, body *incoming,
+) (ports.Reply, error) {
 	b, err := body.all(mostWhole+1, g.patience)
 	if err == nil && len(b) > mostWhole {
 		r.Body = &resumed{io.MultiReader(bytes.NewReader(b), body), body}
@@ -80,8 +82,8 @@ func (g *Gateway) whole(ctx context.Context, res *http.Response, r ports.Reply, 
 	}
 	if err != nil {
 		r.Body = http.NoBody
-		return r, fault.New(fault.Upstream, "X's answer (status %d) broke off or cannot be read; "+
-			"whether it did what was asked is not known", r.Status).Named("x-broken-answer").Because(reason(ctx, err))
+		return r, fault.New(fault.Upstream, "X's answer (status %d) broke off or cannot be read; %s", r.Status, inDoubt(a)).
+			Named("x-broken-answer").Because(reason(ctx, err))
 	}
 	if b == nil {
 		b = []byte{}

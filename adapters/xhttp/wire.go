@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"perch/domain/fault"
+	"perch/domain/xapi"
 	"perch/ports"
 )
 
@@ -42,13 +43,29 @@ func (w *wire) watch(ctx context.Context) (context.Context, context.CancelCauseF
 	}), cancel
 }
 
-// fault says that X gave no answer, and whether X can have heard of the call.
-func (w *wire) fault(ctx context.Context, err error) error {
+// notKnown is what a lost answer means where nobody is told to ask again.
+const notKnown = "whether it did what was asked is not known"
+
+// inDoubt is what to do about an action of which X's answer is lost.
+func inDoubt(a xapi.Action) string {
+	switch {
+	case a.Method == http.MethodGet:
+		return "a read changes nothing, so ask again"
+	case a.Idempotent:
+		return notKnown + "; it may be sent again without harm"
+	}
+	return notKnown + ". Look at X before you send it again. With an Idempotency-Key, Perch says at status_url what it " +
+		"knows, and POST status_url/resolve looks for you"
+}
+
+// fault says that X gave no answer, and whether X can have heard of the call; if
+// so, then also what that means.
+func (w *wire) fault(ctx context.Context, err error, means string) error {
 	if !w.connected.Load() {
 		return fault.New(fault.Unavailable, "X cannot be reached; nothing was sent, so it is safe to try again").
 			Named("x-unreachable").Because(errors.Join(ports.ErrUnsent, ctx.Err(), bare(err)))
 	}
-	return fault.New(fault.Unavailable, "X did not answer; whether it did what was asked is not known").
+	return fault.New(fault.Unavailable, "X did not answer; %s", means).
 		Named("x-no-answer").Because(reason(ctx, err))
 }
 
