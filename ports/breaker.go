@@ -16,8 +16,9 @@ const (
 // Breaker keeps calls away from X's token endpoint while it fails for many
 // grants of an X App at once, so that none of them is held to have ended.
 type Breaker interface {
-	// Allow lets a call through and returns how to tell, once, what came of it.
+	// Allow lets a call through and returns how to tell, once, what came of it, and
+	// of a failure what it was.
 	// While the endpoint is failing it returns fault.Unavailable, with the time
 	// after which it is worth trying again.
-	Allow(x xapp.ID) (tell func(Trial), err error)
+	Allow(x xapp.ID) (tell func(Trial, error), err error)
 }

@@ -1,6 +1,7 @@
 package xhttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -44,6 +45,15 @@ type circuits struct {
 type circuit struct {
 	*gobreaker.TwoStepCircuitBreaker[struct{}]
 	opened atomic.Pointer[time.Time]
+	why    atomic.Pointer[error] // the last failure
+}
+
+// told lets the breaker know what came of a call: X's failure, nil, or errUntried.
+func (c *circuit) told(done func(error), failure error) {
+	if failure != nil && !errors.Is(failure, errUntried) {
+		c.why.Store(&failure)
+	}
+	done(failure)
 }
 
 func newCircuits(verb, what string, rest time.Duration, o ports.Observer) *circuits {
@@ -70,7 +80,7 @@ func (c *circuits) at(s spot) *circuit {
 			OnStateChange: func(_ string, from, to gobreaker.State) {
 				now := time.Now()
 				one.opened.Store(&now)
-				c.tell(s, from, to)
+				c.tell(s, one, from, to)
 			},
 		})
 		c.of[s] = one
@@ -91,13 +101,13 @@ func (c *circuits) wait(one *circuit) time.Duration {
 
 // tell writes down that a breaker has opened, or closed again. A try that failed
 // is no news.
-func (c *circuits) tell(s spot, from, to gobreaker.State) {
+func (c *circuits) tell(s spot, one *circuit, from, to gobreaker.State) {
 	switch {
 	case to == gobreaker.StateClosed:
 		over(c.observer, s, c.verb)
 	case from == gobreaker.StateClosed:
 		alert(c.observer, s, c.verb, fault.New(fault.Unavailable, "%s; X is left alone with that, and tried again every %v",
-			c.what, c.rest))
+			c.what, c.rest).Because(*one.why.Load()))
 	}
 }
 
@@ -127,7 +137,7 @@ func NewBreakers(rest time.Duration, o ports.Observer) *Breakers {
 }
 
 // Allow lets a call through, or refuses it while the endpoint is failing.
-func (b *Breakers) Allow(x xapp.ID) (func(ports.Trial), error) {
+func (b *Breakers) Allow(x xapp.ID) (func(ports.Trial, error), error) {
 	one := b.at(spot{x: x})
 	done, err := one.Allow()
 	if err != nil {
@@ -135,14 +145,14 @@ func (b *Breakers) Allow(x xapp.ID) (func(ports.Trial), error) {
 			"alone for a while. Nothing is lost, and nobody has to connect again; try again later").
 			Named("x-token-outage").After(b.wait(one)).Because(err)
 	}
-	return func(t ports.Trial) {
+	return func(t ports.Trial, why error) {
 		switch t {
 		case ports.Worked:
-			done(nil)
+			one.told(done, nil)
 		case ports.Failed:
-			done(ports.ErrRejected)
+			one.told(done, cmp.Or(why, ports.ErrRejected))
 		case ports.Untried:
-			done(errUntried)
+			one.told(done, errUntried)
 		}
 	}, nil
 }

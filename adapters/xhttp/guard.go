@@ -3,6 +3,7 @@ package xhttp
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -124,7 +125,7 @@ func (g *guard) open(_ context.Context, c ports.Call, p *pass) error {
 	if err != nil {
 		return g.broken(one, err)
 	}
-	p.settle = append(p.settle, func(o outcome) { done(o.failure) })
+	p.settle = append(p.settle, func(o outcome) { one.told(done, o.failure) })
 	return nil
 }
 
@@ -194,7 +195,13 @@ func wait(t xapi.Trouble, header http.Header) time.Duration {
 	}[t]
 }
 
-var errFailing = errors.New("the answer is a failure of X")
+// answered says what X answered, and what X's support can find it by.
+func answered(r ports.Reply) error {
+	if r.Transaction == "" {
+		return fmt.Errorf("X answered with status %d", r.Status)
+	}
+	return fmt.Errorf("X answered with status %d, transaction %s", r.Status, r.Transaction)
+}
 
 // failureOf is X's failure in what became of a call. What the client did itself
 // says nothing of X, nor does an answer that blames the client.
@@ -204,7 +211,7 @@ func failureOf(ctx context.Context, c ports.Call, reply ports.Reply, err error) 
 	case err == nil && reply.Status < http.StatusInternalServerError, reply.Status/100 == 4:
 		return nil
 	case err == nil:
-		return errFailing
+		return answered(reply)
 	case gone, !strings.HasPrefix(fault.SlugOf(err), "x-"):
 		return errUntried
 	}

@@ -57,7 +57,7 @@ func (s *stops) told(at spot, o outcome, probe bool) {
 	switch {
 	case o.trouble == s.trouble && one == nil:
 		s.of[at] = &stop{until: now.Add(o.wait)}
-		alert(s.observer, at, s.verb, s.trouble.Fault(o.reply.Whole).After(o.wait))
+		alert(s.observer, at, s.verb, s.trouble.Fault(o.reply.Whole).After(o.wait).Because(answered(o.reply)))
 	case o.trouble == s.trouble:
 		one.until = now.Add(o.wait)
 	case one != nil && probe && o.failure == nil && !now.Before(one.until):

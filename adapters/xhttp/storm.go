@@ -71,7 +71,7 @@ func (s *storms) enter(c ports.Call) (settle func(outcome), err error) {
 		switch {
 		case o.failure != nil:
 		case o.reply.Status == http.StatusUnauthorized:
-			s.refused(c, one, mark)
+			s.refused(c, one, mark, o.reply)
 		default:
 			s.heard(c, one)
 		}
@@ -99,7 +99,7 @@ func (o *storm) clear() {
 }
 
 // refused notes a refusal. An outage begins, or goes on, if there are enough.
-func (s *storms) refused(c ports.Call, one *storm, mark string) {
+func (s *storms) refused(c ports.Call, one *storm, mark string, r ports.Reply) {
 	now := time.Now()
 	if now.Before(one.until) {
 		return
@@ -121,7 +121,7 @@ func (s *storms) refused(c ports.Call, one *storm, mark string) {
 	if !one.on {
 		alert(s.observer, spot{x: c.XApp}, stormVerb, fault.New(fault.Unavailable,
 			"X refuses the access tokens of many users at once, fresh ones too; X is left alone with that, and tried "+
-				"again every %v", s.rest))
+				"again every %v", s.rest).Because(answered(r)))
 	}
 	one.on, one.until = true, now.Add(s.rest)
 	one.turns()

@@ -11,6 +11,7 @@ import (
 	"perch/domain/oauth"
 	"perch/domain/user"
 	"perch/domain/xapp"
+	"perch/ports"
 )
 
 // crowd returns n grants whose access tokens have run out, of as many users.
@@ -126,7 +127,7 @@ func TestAnXAppsOutageIsItsOwn(t *testing.T) {
 		if err != nil {
 			break
 		}
-		tell(2)
+		tell(ports.Failed, nil)
 	}
 	if _, err := h.parts.Breaker.Allow("another"); err == nil {
 		t.Fatal("ten failures opened nothing")

@@ -38,7 +38,7 @@ func (s *Service) renewed(ctx context.Context, g oauth.Grant) (oauth.Grant, erro
 		return oauth.Grant{}, err
 	}
 	trial := ports.Untried
-	defer func() { tell(trial) }()
+	defer func() { tell(trial, err) }()
 	if err := s.clock.Look(ctx); err != nil {
 		return oauth.Grant{}, err
 	}
