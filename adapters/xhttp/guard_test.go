@@ -231,6 +231,85 @@ func TestATroubleOfAnXAppIsNotAskedForAgainAndAgain(t *testing.T) {
 	}
 }
 
+// TestWhatPeoplePutRightIsFoundOut: one call a minute goes through to see.
+func TestWhatPeoplePutRightIsFoundOut(t *testing.T) {
+	for verb, v := range map[string]struct {
+		status         int
+		body, slug, at string
+		wait           time.Duration
+	}{
+		"x.usage_cap":      {429, `{"title":"UsageCapExceeded"}`, "x-usage-cap", " reads", time.Hour},
+		"x.out_of_credits": {402, "", "x-out-of-credits", "", 5 * time.Minute},
+	} {
+		t.Run(verb, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				replicas := [2]*guard{}
+				bells := [2]*bell{}
+				for i := range replicas {
+					replicas[i], bells[i] = guarded(15*time.Second, 10)
+					_, _ = replicas[i].pass(t, readMe(t), v.status, v.body)
+					bells[i].heard(t, verb+".open"+v.at)
+				}
+				// What X says to the probe of each minute, and how long the next call is to wait.
+				for _, step := range []struct {
+					status int
+					body   string
+					left   time.Duration
+				}{
+					{v.status, v.body, v.wait},
+					{404, "{}", v.wait - time.Minute}, // nothing of the kind
+					{429, "", v.wait - 2*time.Minute}, // asked too often, which is another trouble
+					{200, "{}", 0},
+				} {
+					time.Sleep(time.Minute)
+					for i, g := range replicas {
+						if reply, err := g.pass(t, readMe(t), step.status, step.body); err != nil || reply.Status != step.status {
+							t.Errorf("replica %d lets no probe through: %v", i, err)
+						}
+						_, err := g.pass(t, readMe(t), 200, "{}")
+						if step.left > 0 {
+							refused(t, err, v.slug, step.left)
+						} else if err != nil {
+							t.Errorf("replica %d: %v", i, err)
+						}
+					}
+				}
+				for _, b := range bells {
+					b.heard(t, "x.rate_limit.open reads", verb+".close"+v.at,
+						"x.rate_limit.close reads")
+				}
+			})
+		})
+	}
+}
+
+// The call was asked before the trouble began, and X's answer came while the probe
+// was under way.
+func TestARefusalDuringAProbeGoesBeforeIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, b := guarded(15*time.Second, 10)
+		early, err := g.enter(t.Context(), posting(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = g.pass(t, posting(t), 402, "")
+		time.Sleep(time.Minute)
+		probe, err := g.enter(t.Context(), posting(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		settle := func(p *pass, status int) {
+			_, _ = g.settle(t.Context(), posting(t), p, ports.Reply{Status: status, Header: http.Header{}, Whole: []byte{}}, nil)
+			p.close()
+		}
+		settle(early, 402)
+		settle(probe, 201)
+		_, err = g.pass(t, posting(t), 201, "{}")
+		refused(t, err, "x-out-of-credits", 5*time.Minute)
+		b.heard(t, "x.out_of_credits.open")
+	})
+}
+
 func TestAProbeThatNobodyAnswersIsNotTheLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, _ := guarded(15*time.Second, 10)

@@ -1,6 +1,7 @@
 package xhttp
 
 import (
+	"net/http"
 	"sync"
 	"time"
 
@@ -8,8 +9,12 @@ import (
 	"perch/ports"
 )
 
+// probeEvery is how often one call goes through to see, while X refuses them for
+// long: so each replica finds out by itself that people have put it right.
+const probeEvery = time.Minute
+
 // stops remember where X has a trouble with an X App, until it answers well
-// again. Those that refuse let one call through when the time to wait is over.
+// again. Those that refuse let one call through now and then.
 type stops struct {
 	trouble  xapi.Trouble
 	verb     string // of the events that tell of it
@@ -21,12 +26,19 @@ type stops struct {
 }
 
 type stop struct {
-	until   time.Time
+	until   time.Time // as far as X says
+	next    time.Time // when a call goes through to see
 	probing bool
 }
 
 func newStops(t xapi.Trouble, verb string, refuse bool, o ports.Observer) *stops {
 	return &stops{trouble: t, verb: verb, refuse: refuse, observer: o, of: map[spot]*stop{}}
+}
+
+// renew begins the wait anew.
+func (s *stop) renew(wait time.Duration) {
+	now := time.Now()
+	s.until, s.next = now.Add(wait), now.Add(min(wait, probeEvery))
 }
 
 // enter refuses a call that X would refuse, or returns who is to be told of its
@@ -36,32 +48,55 @@ func (s *stops) enter(at spot) (func(outcome), error) {
 	defer s.mu.Unlock()
 	one := s.of[at]
 	if one == nil || !s.refuse {
-		return func(o outcome) { s.told(at, o, !s.refuse) }, nil
+		return func(o outcome) { s.told(at, o) }, nil
 	}
-	if left := time.Until(one.until); left > 0 || one.probing {
-		return nil, s.trouble.Fault(nil).After(max(left, time.Second)).Because(ports.ErrUnsent)
+	if now := time.Now(); one.probing || now.Before(one.next) {
+		return nil, s.trouble.Fault(nil).After(max(one.until.Sub(now), time.Second)).Because(ports.ErrUnsent)
 	}
 	one.probing = true
-	return func(o outcome) { s.told(at, o, true) }, nil
+	until := one.until
+	return func(o outcome) { s.probed(at, until, o) }, nil
 }
 
-// told learns of an outcome. Only that of a probe ends the trouble; others may
-// have begun before it did.
-func (s *stops) told(at spot, o outcome, probe bool) {
+// told learns of the outcome of a call that was let through freely. Where calls
+// are refused it ends no trouble: it may have begun before that did.
+func (s *stops) told(at spot, o outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	one := s.of[at]
+	switch {
+	case o.trouble == s.trouble && one == nil:
+		one = &stop{}
+		one.renew(o.wait)
+		s.of[at] = one
+		alert(s.observer, at, s.verb, s.trouble.Fault(o.reply.Whole).After(o.wait).Because(answered(o.reply)))
+	case o.trouble == s.trouble:
+		one.renew(o.wait)
+	case one != nil && !s.refuse && o.failure == nil && !time.Now().Before(one.until):
+		s.end(at)
+	}
+}
+
+// probed learns of the outcome of a probe that went out while the trouble was to
+// last until then. Before that time only success ends it: a refusal for another
+// reason says nothing.
+func (s *stops) probed(at spot, until time.Time, o outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	one, now := s.of[at], time.Now()
-	if one != nil && probe {
-		one.probing = false
-	}
+	one.probing = false
 	switch {
-	case o.trouble == s.trouble && one == nil:
-		s.of[at] = &stop{until: now.Add(o.wait)}
-		alert(s.observer, at, s.verb, s.trouble.Fault(o.reply.Whole).After(o.wait).Because(answered(o.reply)))
 	case o.trouble == s.trouble:
-		one.until = now.Add(o.wait)
-	case one != nil && probe && o.failure == nil && !now.Before(one.until):
-		delete(s.of, at)
-		over(s.observer, at, s.verb)
+		one.renew(o.wait)
+	case o.failure != nil || one.until != until: // the next call is as good, or another one was refused since
+	case o.reply.Status < http.StatusBadRequest || !now.Before(until):
+		s.end(at)
+	default:
+		one.next = now.Add(probeEvery)
 	}
+}
+
+func (s *stops) end(at spot) {
+	delete(s.of, at)
+	over(s.observer, at, s.verb)
 }
