@@ -102,6 +102,7 @@ func TestWhatCannotBeSentLaterIsRefusedAtOnce(t *testing.T) {
 		"a time of nothing":      {h.act("POST", "/2/tweets", `{}`, later, deliverWithin+": 0"), 400, "whole number"},
 		"eight days":             {h.act("POST", "/2/tweets", `{}`, later, deliverWithin+": 691200"), 400, "seven days"},
 		"a body that is long":    {h.act("POST", "/2/tweets", strings.Repeat("x", 25<<10), later), 413, "too-large"},
+		"a query with a token":   {h.act("POST", "/2/tweets?token=x", `{"text":"a"}`, later), 400, "names a credential"},
 		"a state that is none":   {h.act("GET", "/v1/deliveries?state=lost", ""), 400, "cancelled"},
 		"a delivery of nobody's": {h.act("GET", "/v1/deliveries/dlv_0", ""), 404, "no-such-delivery"},
 	} {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"perch/domain/fault"
 	"perch/domain/xapi"
@@ -17,11 +16,11 @@ import (
 func (g *Gateway) Do(ctx context.Context, c ports.Call) (ports.Reply, error) {
 	target, err := g.target(c)
 	if err != nil {
-		return ports.Reply{}, err
+		return ports.Reply{}, errors.Join(err, ports.ErrUnsent)
 	}
 	header, err := g.header(c)
 	if err != nil {
-		return ports.Reply{}, err
+		return ports.Reply{}, errors.Join(err, ports.ErrUnsent)
 	}
 	pass, err := g.guard.enter(ctx, c)
 	if err != nil {
@@ -73,54 +72,29 @@ func (g *Gateway) ask(
 // target is where the call goes: the host of the settings, the path of the
 // catalogue, and the query written anew.
 func (g *Gateway) target(c ports.Call) (*url.URL, error) {
-	path, ok := c.Action.Fill(c.Params)
-	if !ok {
-		return nil, fault.New(fault.Invalid, "%s %s needs a value for every parameter of its path",
-			c.Action.Method, c.Action.Path)
+	path, query, err := c.Action.Address(c.Params, c.Query)
+	if err != nil {
+		return nil, err
 	}
 	u, err := url.Parse(g.api + path)
 	if err != nil {
 		return nil, fault.New(fault.Internal, "").Because(err)
 	}
-	u.RawQuery, err = rewritten(c.Query)
-	return u, err
-}
-
-// rewritten decodes the query and encodes it again. A credential in it would be
-// a second one beside the call's own (RFC 6750 section 2.3), so it is refused.
-func rewritten(query string) (string, error) {
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return "", fault.New(fault.Invalid, "the query is not well-formed; percent-encode its names and values")
-	}
-	for name := range values {
-		switch n := strings.ToLower(name); {
-		case n == "access_token", n == "token", n == "bearer_token", strings.HasPrefix(n, "oauth_"):
-			return "", fault.New(fault.Invalid, "the query names a credential; use the Authorization header")
-		}
-	}
-	return values.Encode(), nil
+	u.RawQuery = query
+	return u, nil
 }
 
 // header is everything X is sent. What a client's request held besides is not
 // here, so it cannot pass; least of all an Idempotency-Key, for which net/http
 // would send a POST again.
 func (g *Gateway) header(c ports.Call) (http.Header, error) {
-	h := http.Header{"User-Agent": {g.agent}, "Accept": {"*/*"}}
-	if c.Accept != "" {
-		h.Set("Accept", c.Accept)
+	said, err := c.Action.Headers(c.Accept, c.Type, c.Body != nil && c.Length != 0)
+	if err != nil {
+		return nil, err
 	}
-	if c.Body != nil && c.Length != 0 {
-		// Where X takes JSON alone, JSON is what it gets: curl -d says otherwise by itself.
-		h.Set("Content-Type", "application/json")
-		if c.Action.Body == xapi.Upload && c.Type != "" || strings.HasPrefix(c.Type, "application/json") {
-			h.Set("Content-Type", c.Type)
-		}
-	}
-	for name := range h {
-		if v := h.Get(name); !printable(v) || len(v) > 1000 {
-			return nil, fault.New(fault.Invalid, "the header %s must be printable ASCII of at most 1000 characters", name)
-		}
+	h := http.Header{"User-Agent": {g.agent}}
+	for name, value := range said {
+		h.Set(name, value)
 	}
 	if !c.Token.Empty() {
 		if !printable(c.Token.Reveal()) {

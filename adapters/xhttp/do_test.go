@@ -149,12 +149,12 @@ func TestACallThatCouldGoElsewhereGoesNowhere(t *testing.T) {
 		"an endless type":       with(func(c *ports.Call) { c.Type = strings.Repeat("a", 1001) }),
 		"an accept of two line": with(func(c *ports.Call) { c.Accept = "a\nb" }),
 	} {
-		if _, err := g.Do(t.Context(), c); !errors.Is(err, fault.Invalid) {
+		if _, err := g.Do(t.Context(), c); !errors.Is(err, fault.Invalid) || !errors.Is(err, ports.ErrUnsent) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	_, err := g.Do(t.Context(), with(func(c *ports.Call) { c.Token = secret.New("a\r\nb-" + canary) }))
-	if !errors.Is(err, fault.Internal) || strings.Contains(err.Error(), canary) {
+	if !errors.Is(err, fault.Internal) || !errors.Is(err, ports.ErrUnsent) || strings.Contains(err.Error(), canary) {
 		t.Errorf("a token of two lines: %v", err)
 	}
 	if len(seen) != 0 {

@@ -119,8 +119,10 @@ func (s *Service) allowed(ctx context.Context, d delivery.Delivery, c delivery.C
 	if err := permit(r); err != nil {
 		return r, err
 	}
-	_, err = s.credential(ctx, r)
-	return r, err
+	if _, err = s.credential(ctx, r); err != nil {
+		return r, err
+	}
+	return r, sendable(r.Call)
 }
 
 // quoted is a key as the Idempotency-Key header has it.

@@ -72,6 +72,9 @@ func (s *Service) Do(ctx context.Context, r Request) (reply ports.Reply, err err
 		return reply, err
 	}
 	event.User = j.as.grant.User.ID
+	if err := sendable(j.call); err != nil {
+		return reply, unsent(err)
+	}
 	j.who = ports.Caller{
 		Actor: r.Actor, Address: r.Address, App: r.App, Grant: j.as.grant.ID, User: j.as.grant.User.ID, Batch: r.Batch,
 		Scopes: j.as.grant.Scopes,
@@ -175,6 +178,15 @@ func permit(r Request) error {
 			"use another key, or ask the operator of this Perch to allow it", act.ID).Named("key-action-not-allowed")
 	}
 	return nil
+}
+
+// sendable refuses what no gateway sends to X.
+func sendable(c ports.Call) error {
+	if _, _, err := c.Action.Address(c.Params, c.Query); err != nil {
+		return err
+	}
+	_, err := c.Action.Headers(c.Accept, c.Type, c.Body != nil && c.Length != 0)
+	return err
 }
 
 // again repeats a call that X refused as unauthenticated, which means that it

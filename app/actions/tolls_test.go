@@ -80,6 +80,30 @@ func TestTollsAreSettledInTheOrderThatUndoesThem(t *testing.T) {
 	}
 }
 
+func TestWhatCannotBeSentPaysNothing(t *testing.T) {
+	h, _ := later(t)
+	read, accept := h.request("searchPostsRecent", ""), h.request("searchPostsRecent", "")
+	read.Call.Query, accept.Call.Accept = "query=a&max_results=100&token=x", strings.Repeat("a", 1001)
+	byID := h.request("getUsersById", "")
+	byID.Call.Params = map[string]string{"id": ".."}
+	upload := h.request("mediaUpload", "{}")
+	upload.Call.Type = "a/b\x00"
+	for name, r := range map[string]actions.Request{
+		"a credential in the query": read, "an endless header": accept, "a path of dots": byID, "a type with a NUL": upload,
+	} {
+		var log []string
+		h.Tolls = actions.Tolls(booth{"money", &log, false})
+		if _, err := h.Do(t.Context(), r); !errors.Is(err, fault.Invalid) || len(log) > 0 {
+			t.Errorf("%s: %q, %v", name, log, err)
+		}
+	}
+	call := post("a")
+	call.Query = "token=x"
+	if err := h.Allows(t.Context(), h.parcel("createPosts"), call); !errors.Is(err, fault.Invalid) {
+		t.Errorf("for later: %v", err)
+	}
+}
+
 func TestTheTokenIsFetchedAfterTheTolls(t *testing.T) {
 	h := newHouse(t, quota.Limit{})
 	var log []string
