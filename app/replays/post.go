@@ -109,20 +109,41 @@ func draftOf(body []byte) (draft, bool) {
 // is reports whether the post is the one that was to be.
 func (d draft) is(p post) bool {
 	return !d.more && p.refers("replied_to") == d.reply && p.refers("retweeted") == "" && d.quotes(p) && d.shows(p) &&
-		d.says(p, func(text string) string { return text })
+		d.says(p, d.exactly)
 }
 
 // maybe reports whether the post may be it, if X has changed it in a way that is
 // not known here. It compares what X leaves alone.
 func (d draft) maybe(p post) bool {
-	return p.refers("retweeted") == "" && d.says(p, bare)
+	return p.refers("retweeted") == "" && d.says(p, d.nearly)
 }
 
-// says reports whether the post's text is the draft's, as far as of leaves it. X
+// says reports whether the post's text is the draft's, which same decides. X
 // writes &, < and > as HTML does.
-func (d draft) says(p post, of func(string) string) bool {
-	want, words := of(plain(d.text, d.reply)), p.words(d.quote)
-	return want == of(plain(html.UnescapeString(words), d.reply)) || want == of(plain(words, d.reply))
+func (d draft) says(p post, same func(want, got string) bool) bool {
+	want, words := plain(d.text), p.words(d.quote)
+	return same(want, plain(html.UnescapeString(words))) || same(want, plain(words))
+}
+
+// exactly reports whether a text is the one that was to be. X puts names before a
+// reply: those that it had already must follow them.
+func (d draft) exactly(want, got string) bool {
+	if d.reply == "" || want == got {
+		return want == got
+	}
+	if want != "" {
+		want = " " + want
+	}
+	before, ok := strings.CutSuffix(" "+got, want)
+	return ok && names.MatchString(before)
+}
+
+// nearly reports whether a text says the same, whatever names a reply begins with.
+func (d draft) nearly(want, got string) bool {
+	if d.reply != "" {
+		want, got = called.ReplaceAllString(want, ""), called.ReplaceAllString(got, "")
+	}
+	return bare(want) == bare(got)
 }
 
 // quotes reports whether the post quotes what the draft does, by its ID or by a
@@ -150,7 +171,8 @@ func (d draft) shows(p post) bool {
 var (
 	appended = regexp.MustCompile(`^https?://(?:www\.)?(?:twitter|x)\.com/\S+/(?:photo|video)/\d+$`)
 	quoting  = regexp.MustCompile(`^https?://(?:www\.)?(?:twitter|x)\.com/\S+/status/(\d+)`)
-	called   = regexp.MustCompile(`^(?:@\w+\s+)+`)
+	called   = regexp.MustCompile(`^(?:@\w+(?: |$))+`)
+	names    = regexp.MustCompile(`^(?: @\w+)*$`)
 	scheme   = regexp.MustCompile(`(?i)https?://`)
 )
 
@@ -181,14 +203,11 @@ func (p post) words(quote string) string {
 	return text
 }
 
-// plain is a text without what X changes: the space around and between words,
-// the scheme of links, and the names with which a reply begins.
-func plain(text, reply string) string {
+// plain is a text without what X changes: the space around and between words, the
+// scheme of links, and the case of the names with which it begins.
+func plain(text string) string {
 	text = scheme.ReplaceAllString(strings.Join(strings.Fields(text), " "), "")
-	if reply != "" {
-		text = called.ReplaceAllString(text, "")
-	}
-	return text
+	return called.ReplaceAllStringFunc(text, strings.ToLower)
 }
 
 // bare is the letters and digits of a text that have one spelling, without what
