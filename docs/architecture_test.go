@@ -67,6 +67,7 @@ var only = map[string]string{
 	"github.com/tink-crypto/tink-go":    "adapters/keyring",
 	"github.com/golang-jwt/jwt":         "adapters/jws",
 	"github.com/maypok86/otter":         "adapters/warm",
+	"golang.org/x/text":                 "app/replays",
 	"github.com/samber/slog-multi":      "adapters/telemetry",
 	"github.com/google/wire":            "cmd/internal/wiring",
 	"github.com/alecthomas/kong":        "cmd/",

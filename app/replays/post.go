@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // A timeline is a page of a user's posts as X shows them.
@@ -210,20 +212,17 @@ func plain(text string) string {
 	return called.ReplaceAllStringFunc(text, strings.ToLower)
 }
 
-// bare is the letters and digits of a text that have one spelling, without what
-// may be a link.
+// bare is the letters, marks and digits of a text, in whatever script, without what
+// may be a link and what nobody sees. It is the same for all spellings of one letter.
 func bare(text string) string {
-	words := slices.DeleteFunc(strings.Fields(strings.ToLower(text)), func(w string) bool {
+	words := slices.DeleteFunc(strings.Fields(text), func(w string) bool {
 		return strings.ContainsAny(strings.TrimRight(w, "."), "./")
 	})
-	var kept []rune
-	for _, c := range strings.Join(words, "") {
-		switch {
-		case c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || unicode.Is(unicode.Han, c):
-			kept = append(kept, c)
-		case unicode.Is(unicode.Mn, c) && len(kept) > 0: // with the letter before it another spelling of one letter
-			kept = kept[:len(kept)-1]
+	return strings.Map(func(c rune) rune {
+		seen := !unicode.In(c, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
+		if seen && unicode.In(c, unicode.L, unicode.M, unicode.N) {
+			return c
 		}
-	}
-	return string(kept)
+		return -1
+	}, strings.ToLower(norm.NFKC.String(strings.Join(words, ""))))
 }
