@@ -14,6 +14,7 @@ import (
 	"perch/domain/client"
 	"perch/domain/delivery"
 	"perch/domain/fault"
+	"perch/domain/field"
 	"perch/domain/oauth"
 	"perch/domain/xapi"
 )
@@ -31,12 +32,16 @@ func (s *Server) wantsLater(r *request, act xapi.Action) bool {
 	if !deliveries.Takes(act) || r.caller.App.ID == "" {
 		return false
 	}
-	for _, value := range r.c.Request().Header.PeekAll("Prefer") {
-		for preference := range strings.SplitSeq(string(value), ",") {
-			token, _, _ := strings.Cut(preference, ";")
-			if strings.EqualFold(strings.TrimSpace(token), respondAsync) {
-				return true
-			}
+	return prefersLater(r.joined("Prefer"))
+}
+
+// prefersLater reads a Prefer header. Of a preference that is there more than once
+// the first counts, and one with an empty value has none.
+func prefersLater(header string) bool {
+	for _, preference := range field.Split(header, ',') {
+		parts := field.Split(preference, ';') // those that follow are its parameters
+		if name, value := field.Pair(parts[0]); strings.EqualFold(name, respondAsync) {
+			return value == ""
 		}
 	}
 	return false

@@ -73,6 +73,35 @@ func TestAPostForLaterIsAcceptedAndSent(t *testing.T) {
 	}
 }
 
+func TestAPreferenceIsOneOfAList(t *testing.T) {
+	h := build(t, plan{})
+	for want, all := range map[int][][]string{
+		http.StatusAccepted: {
+			{`respond-async`}, {`RESPOND-ASYNC ; wait=5`}, {`return=minimal`, `respond-async`}, {`note="a, \"b", respond-async`},
+			{`respond-async=""`}, {`respond-async;x="a, b"`, `wait=5`}, {`,,respond-async,`}, {`respond-async, respond-async=x`},
+		},
+		http.StatusCreated: {
+			{`note="a, respond-async, b"`}, {`note="a\", respond-async, b"`}, {`note="a`, `respond-async"`}, {`note="a, respond-async`},
+			{`wait=5; respond-async`}, {`wait=5;x="y";respond-async, return=minimal`}, {`respond-async=x`}, {`respond-async=x, respond-async`},
+			{`"respond-async"`}, {`respond-async-too`}, {`respond async`}, {``}, {`;respond-async`}, {`wait=5, "`, `respond-async`},
+		},
+	} {
+		for i, lines := range all {
+			body := fmt.Sprintf(`{"text":"%d of %d"}`, i, want)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, h.public+"/2/tweets", strings.NewReader(body))
+			must(t, err)
+			req.Header = http.Header{"Authorization": {"Bearer " + h.sk}, "Content-Type": {"application/json"}, "Prefer": lines}
+			res, err := http.DefaultClient.Do(req)
+			must(t, err)
+			must(t, res.Body.Close())
+			if res.StatusCode != want {
+				t.Errorf("%q: %d, want %d", lines, res.StatusCode, want)
+			}
+			h.work() // there is not room for all
+		}
+	}
+}
+
 func TestThePreferenceIsIgnoredWhereItCannotBeMet(t *testing.T) {
 	h := build(t, plan{})
 	for what, a := range map[string]answer{

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -174,6 +175,11 @@ func outcome(err error) error {
 
 // header returns a copy of the named header, "" if it is missing.
 func (r *request) header(name string) string { return strings.Clone(r.c.Get(name)) }
+
+// joined returns the lines of the named header as one list (RFC 9110 section 5.3).
+func (r *request) joined(name string) string {
+	return string(bytes.Join(r.c.Request().Header.PeekAll(name), []byte(", ")))
+}
 
 func (r *request) has(name string) bool { return len(r.c.Request().Header.Peek(name)) > 0 }
 
