@@ -23,6 +23,7 @@ type delivery struct {
 	Attempts     int        `json:"attempts"`
 	CreatedAt    *time.Time `json:"created_at"`
 	DeliverUntil *time.Time `json:"deliver_until"`
+	DoubtSince   *time.Time `json:"in_doubt_since"` // nil: X has not performed it, or it is known what X did
 	Outcome      struct {
 		Detail string `json:"detail"`
 	} `json:"outcome"`
@@ -64,10 +65,10 @@ func (v deliveryList) Run(ctx context.Context, p *program) error {
 	for _, d := range deliveries {
 		rows = append(rows, []string{
 			d.ID, d.AppID, d.GrantID, d.Action, d.State, strconv.Itoa(d.Attempts), when(d.CreatedAt), when(d.DeliverUntil),
-			d.Outcome.Detail,
+			when(d.DoubtSince), d.Outcome.Detail,
 		})
 	}
-	p.list("ID\tAPPLICATION\tGRANT\tACTION\tSTATE\tATTEMPTS\tCREATED\tUNTIL\tLAST OUTCOME", rows,
+	p.list("ID\tAPPLICATION\tGRANT\tACTION\tSTATE\tATTEMPTS\tCREATED\tUNTIL\tIN DOUBT SINCE\tLAST OUTCOME", rows,
 		"There are no such deliveries; a client makes one by sending a write with Prefer: respond-async.")
 	return nil
 }
