@@ -9,7 +9,9 @@ import (
 
 // Replies keeps what is known of calls with an idempotency key. A record is the
 // one it was while its attempt and its state are: each attempt has a name of its
-// own, and states only go on.
+// own, and states only go on. A store that has little room may let go of the
+// replies of done calls, the oldest first, and then refuse with fault.Unavailable
+// what is reserved or sent; it never lets go of a record.
 type Replies interface {
 	// Create stores a record, or returns fault.Conflict if the scope is taken.
 	Create(ctx context.Context, r idempotency.Record) error
