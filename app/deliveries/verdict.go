@@ -52,11 +52,10 @@ func refused(d delivery.Delivery, status int, err error, now time.Time) delivery
 // tooLate ends a delivery for which X may not be asked any more. Its key was free,
 // so X has not performed it, unless the key of such an action is let go in doubt.
 func tooLate(d delivery.Delivery, o delivery.Outcome, now time.Time) delivery.Delivery {
-	act, _ := xapi.ByID(d.Action)
 	switch {
 	case d.Doubt.IsZero():
 		return d.Settle(now)
-	case act.Idempotent:
+	case d.Harmless():
 		return d.GiveUp(now)
 	}
 	o.Detail = "X has not done it, and its time is over, so it is not sent any more"
@@ -97,7 +96,9 @@ func waitOf(err error) time.Duration {
 	return 0
 }
 
-// answered is what becomes of a delivery when X has answered.
+// answered is what becomes of a delivery when X has answered. Where the key is let
+// go in doubt, what X says is not of an earlier attempt whose answer was lost: the
+// doubt stays until X has done it.
 func (s *Service) answered(
 	ctx context.Context, d delivery.Delivery, r ports.Reply, now time.Time,
 ) delivery.Delivery {
@@ -111,15 +112,19 @@ func (s *Service) answered(
 	}
 	seconds, _ := strconv.Atoi(first(r.Header, "Retry-After"))
 	wait := time.Duration(seconds) * time.Second
+	doubtful := !d.Doubt.IsZero() && d.Harmless()
 	switch trouble := xapi.TroubleOf(r.Status, body).Fault(body); {
 	case r.Status < 400:
 		return d.End(delivery.Done, o, now)
 	case trouble != nil:
 		o.Problem, o.Detail = trouble.Slug, trouble.Say
-		return d.Postpone(o, wait, false, spread(), now)
+		return d.Postpone(o, wait, doubtful, spread(), now)
 	case slices.Contains([]int{402, 408, 425, 429}, r.Status), r.Status >= 500:
 		o.Problem, o.Detail = "x-refused", "X answered with status "+strconv.Itoa(r.Status)+"; it is tried again"
-		return d.Postpone(o, wait, r.Status >= 500 || r.Status == 408, spread(), now)
+		return d.Postpone(o, wait, doubtful || r.Status >= 500 || r.Status == 408, spread(), now)
+	case doubtful:
+		d.Outcome.Status = r.Status
+		return d.GiveUp(now)
 	}
 	o.Problem, o.Detail = "x-refused", "X answered with status "+strconv.Itoa(r.Status)+", which is final"
 	return d.End(delivery.Failed, o, now)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"perch/domain/fault"
+	"perch/domain/xapi"
 )
 
 // How long is waited between attempts, and for an answer to whether X has
@@ -36,10 +37,17 @@ func (d Delivery) End(s State, o Outcome, now time.Time) Delivery {
 }
 
 // Over reports whether it must not be tried any more at now: its time is over, or
-// it is in doubt for so long that another attempt might not notice an earlier one.
-// What is in doubt when its time is over is still looked for at X.
+// it is in doubt for so long that another attempt might not notice an earlier one,
+// which matters where that could do harm. What is in doubt when its time is over
+// is still looked for at X.
 func (d Delivery) Over(now time.Time) bool {
-	return d.Lapsed(now) || !d.Doubt.IsZero() && now.Sub(d.Doubt) >= longestTalk
+	return d.Lapsed(now) || !d.Doubt.IsZero() && now.Sub(d.Doubt) >= longestTalk && (d.Late(now) || !d.Harmless())
+}
+
+// Harmless reports whether X may perform the call twice.
+func (d Delivery) Harmless() bool {
+	act, ok := xapi.ByID(d.Action)
+	return ok && act.Idempotent
 }
 
 // Settle ends a delivery that is over. One of which nobody knows whether X has
