@@ -2,7 +2,6 @@ package replays
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"maps"
@@ -152,13 +151,7 @@ func (a *attempt) outcome(reply ports.Reply, err error) idempotency.Outcome {
 	if err == nil && xapi.TroubleOf(reply.Status, reply.Whole) != xapi.NoTrouble {
 		return idempotency.Untried // X says so with other statuses too
 	}
-	return idempotency.OutcomeOf(reply.Status, err == nil && legible(reply))
-}
-
-// legible reports whether the answer is one. X's answers are JSON; of a success
-// that is not, some is missing.
-func legible(r ports.Reply) bool {
-	return r.Status >= 400 || len(r.Whole) == 0 || json.Valid(r.Whole)
+	return idempotency.OutcomeOf(reply.Status, err == nil && idempotency.Legible(reply.Status, reply.Whole))
 }
 
 // settle writes X's answer down.

@@ -60,10 +60,11 @@ func (s *Service) sealReply(ctx context.Context, scope string, reply ports.Reply
 	return s.Keyring.Seal(ctx, secret.New(string(text)), secret.Label(replyLabel, scope))
 }
 
-// replay answers with what X answered to the first call.
+// replay answers with what X answered to the first call. Where that is not kept
+// its status is there beside the error.
 func (s *Service) replay(ctx context.Context, key idempotency.Key, r idempotency.Record) (ports.Reply, error) {
 	if r.Reply.Empty() {
-		return ports.Reply{}, s.linked(fault.New(fault.Conflict, "this was done before (X said %d), but X's answer is not "+
+		return ports.Reply{Status: r.Status}, s.linked(fault.New(fault.Conflict, "this was done before (X said %d), but X's answer is not "+
 			"kept: it was too long, or too many came after it; look it up at X", r.Status).Named("idempotency-answer-not-kept"), key)
 	}
 	text, err := s.Keyring.Open(ctx, r.Reply, secret.Label(replyLabel, r.Scope))

@@ -9,6 +9,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -95,7 +96,7 @@ func (s *Service) Once(
 			// Once: what cannot be removed lapses in idempotency.Preparing.
 			s.tryNow(ctx, func(ctx context.Context) error { return s.Replies.Remove(ctx, mine) })
 		}
-		return ports.Reply{}, err
+		return ports.Reply{}, fmt.Errorf("%w: %w", err, ports.ErrUnsent)
 	}
 	if r.Attempt != mine.Attempt {
 		return s.known(ctx, key, r, asked)
@@ -107,7 +108,9 @@ func (s *Service) Once(
 // claims is how often a key is tried that others let go of at the same moment.
 const claims = 5
 
-// claim reserves the key, or returns what is known of the call that has it.
+// claim reserves the key, or returns what is known of the call that has it. harmless
+// says that the same call may be performed again; of another call with the key it
+// says nothing.
 func (s *Service) claim(ctx context.Context, mine idempotency.Record, harmless bool) (idempotency.Record, error) {
 	for range claims {
 		err := s.Replies.Create(ctx, mine)
@@ -118,7 +121,7 @@ func (s *Service) claim(ctx context.Context, mine idempotency.Record, harmless b
 		switch {
 		case errors.Is(err, fault.NotFound):
 			continue
-		case err != nil || !r.Free(mine.Created, harmless):
+		case err != nil || !r.Free(mine.Created, harmless && r.Fingerprint == mine.Fingerprint):
 			return r, err
 		}
 		err = s.Replies.Swap(ctx, r, mine)

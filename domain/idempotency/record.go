@@ -1,6 +1,7 @@
 package idempotency
 
 import (
+	"encoding/json"
 	"time"
 
 	"perch/domain/secret"
@@ -130,4 +131,10 @@ func OutcomeOf(status int, whole bool) Outcome {
 		return Final
 	}
 	return Open
+}
+
+// Legible reports whether X's answer is one. X's answers are JSON; of a success
+// that is not, some is missing, or it is not X's.
+func Legible(status int, body []byte) bool {
+	return status >= 400 || len(body) == 0 || json.Valid(body)
 }
