@@ -35,8 +35,8 @@ func (s *Service) Allows(ctx context.Context, d delivery.Delivery, c delivery.Ca
 // Deliver performs a call that was accepted before, as Do does, with the
 // delivery's idempotency key. If an earlier attempt's answer was lost it looks at
 // X what became of that first. With ErrUnsent in an error's chain X was not asked.
-// When the delivery's time is over it only looks: a call whose key is free then is
-// fault.Conflict named delivery.TooLate.
+// When the delivery's time or its turn is over it only looks: a call whose key is
+// free then is fault.Conflict named delivery.TooLate.
 // If nobody can find out whether it was, that is fault.Conflict named
 // idempotency-unknown, without a time after which to try again.
 func (s *Service) Deliver(ctx context.Context, d delivery.Delivery, c delivery.Call) (ports.Reply, error) {
@@ -110,7 +110,7 @@ func (s *Service) allowed(ctx context.Context, d delivery.Delivery, c delivery.C
 	}
 	r = Request{
 		ID: c.Request, Actor: d.Actor, App: app, Grant: d.Grant, Scopes: c.Scopes, Session: session.ID(c.Session),
-		AppOnly: c.AppOnly, Actions: c.Actions, Batch: true, Key: quoted(d.Key), Until: d.Until,
+		AppOnly: c.AppOnly, Actions: c.Actions, Batch: true, Key: quoted(d.Key), Until: d.Limit(),
 		Call: ports.Call{Action: act, Params: c.Params, Query: c.Query, Type: c.Type, Accept: "application/json"},
 	}
 	if c.Body != "" {

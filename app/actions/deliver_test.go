@@ -129,15 +129,44 @@ func (x slowX) Do(ctx context.Context, c ports.Call) (ports.Reply, error) {
 	return x.TwitterGateway.Do(ctx, c)
 }
 
+// queue is an X before which a call waits until time has passed.
+type queue struct {
+	ports.TwitterGateway
+	pass func()
+}
+
+func (x queue) Do(ctx context.Context, c ports.Call) (ports.Reply, error) {
+	x.pass()
+	return x.TwitterGateway.Do(ctx, c)
+}
+
+// Whoever stood still for longer than his turn finds the key free if X refused
+// somebody else meanwhile, and the delivery cancelled since.
+func TestXIsNotAskedByWhoHasNotTheTurnAnyMore(t *testing.T) {
+	h, now := later(t)
+	d := h.parcel("createPosts")
+	d.Until, d.Lease = now.Add(time.Hour), delivery.Lease{Holder: "me", Until: now.Add(time.Minute)}
+	*now = d.Lease.Until
+	if _, err := h.Deliver(t.Context(), d, post("late")); fault.SlugOf(err) != delivery.TooLate ||
+		!errors.Is(err, ports.ErrUnsent) || h.calls("createPosts") != 0 {
+		t.Errorf("X was asked %d times, %v", h.calls("createPosts"), err)
+	}
+	*now = now.Add(-time.Second)
+	if reply, err := h.Deliver(t.Context(), d, post("in time")); err != nil || reply.Status != 201 {
+		t.Errorf("in his turn: %d %v", reply.Status, err)
+	}
+}
+
 func TestXIsNotAskedWhenTheTimeOfADeliveryIsOver(t *testing.T) {
 	for name, v := range map[string]struct {
 		slow func(h *house, pass func())
 		asks int
 	}{
-		"from the beginning":        {func(_ *house, pass func()) { pass() }, 0},
-		"after the tolls":           {func(h *house, pass func()) { h.Tolls = actions.Tolls(slowly(pass)) }, 0},
-		"after it was written down": {func(h *house, pass func()) { h.Replays = ledger(pass) }, 0},
-		"before X is asked again":   {func(h *house, pass func()) { h.X = slowX{h.X, pass} }, 1},
+		"from the beginning":         {func(_ *house, pass func()) { pass() }, 0},
+		"after the tolls":            {func(h *house, pass func()) { h.Tolls = actions.Tolls(slowly(pass)) }, 0},
+		"after it was written down":  {func(h *house, pass func()) { h.Replays = ledger(pass) }, 0},
+		"while it waits at the gate": {func(h *house, pass func()) { h.X = queue{h.X, pass} }, 0},
+		"before X is asked again":    {func(h *house, pass func()) { h.X = slowX{h.X, pass} }, 1},
 	} {
 		h, now := later(t)
 		d := h.parcel("createPosts")

@@ -3,6 +3,7 @@ package actions
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -69,7 +70,7 @@ func (s *Service) Do(ctx context.Context, r Request) (reply ports.Reply, err err
 		return reply, err
 	}
 	if j.as, err = s.credential(ctx, r); err != nil {
-		return reply, err
+		return reply, unsent(err)
 	}
 	event.User = j.as.grant.User.ID
 	if err := sendable(j.call); err != nil {
@@ -135,7 +136,7 @@ func (s *Service) perform(ctx context.Context, j job, sent func(context.Context)
 	if err := s.late(j); err != nil { // the tolls, the token or the store took their time
 		return reply, unsent(err)
 	}
-	reply, err = s.X.Do(ctx, j.call)
+	reply, err = s.X.Do(s.inTime(ctx, j), j.call)
 	if err != nil || reply.Status != 401 || j.as.distrust == nil {
 		return reply, err
 	}
@@ -149,6 +150,15 @@ func (s *Service) late(j job) error {
 	}
 	return fault.New(fault.Conflict, "the time in which this was to be sent was over before X could be asked").
 		Named(delivery.TooLate)
+}
+
+// inTime has the gateway look at the time once more, when the call has had to wait
+// for a place or is tried again.
+func (s *Service) inTime(ctx context.Context, j job) context.Context {
+	if j.until.IsZero() {
+		return ctx
+	}
+	return ports.Checked(ctx, func() error { return cmp.Or(ports.Check(ctx), s.late(j)) })
 }
 
 // unsent marks an error before which X was not asked.
@@ -209,7 +219,7 @@ func (s *Service) again(ctx context.Context, j job, refused ports.Reply) (ports.
 	}
 	j.call.Fresh = !token.Equal(j.call.Token)
 	j.call.Body, j.call.Token = j.body(), token
-	reply, err := s.X.Do(ctx, j.call)
+	reply, err := s.X.Do(s.inTime(ctx, j), j.call)
 	if err == nil && reply.Status == 401 {
 		_ = reply.Body.Close()
 		return reply, fault.New(fault.Upstream, "X refuses even a fresh access token; X may be having trouble. "+
@@ -247,7 +257,7 @@ func outcome(reply ports.Reply, err error) audit.Outcome {
 	switch {
 	case err == nil && reply.Status < 400:
 		return audit.Done
-	case reply.Status == 0 && !errors.Is(err, fault.Unavailable) && !errors.Is(err, fault.Upstream) &&
+	case (reply.Status == 0 || errors.Is(err, fault.Conflict)) && !errors.Is(err, fault.Unavailable) && !errors.Is(err, fault.Upstream) &&
 		fault.KindOf(err) != fault.Internal:
 		return audit.Refused
 	}

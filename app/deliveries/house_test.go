@@ -99,7 +99,7 @@ func (b *box) Deliver(ctx context.Context, d delivery.Delivery, c delivery.Call)
 		b.known[key] = true // it was looked for at X, and is there
 		return reply(201, `{"data":{"id":"1"}}`), nil
 	}
-	if b.now != nil && d.Late(b.now()) {
+	if b.now != nil && !b.now().Before(d.Limit()) {
 		return ports.Reply{}, fmt.Errorf("%w: %w", fault.New(fault.Conflict, "too late").Named(delivery.TooLate), ports.ErrUnsent)
 	}
 	if b.answer != nil {

@@ -35,10 +35,14 @@ func refused(d delivery.Delivery, status int, err error, now time.Time) delivery
 	switch {
 	case o.Problem == keyInProgress:
 		return d.Postpone(o, wait, doubtful, spread(), now)
+	case o.Problem == delivery.TooLate && !d.Late(now): // its turn was over, and not its time
+		return d.Postpone(delivery.Outcome{}, 0, doubtful, spread(), now)
 	case o.Problem == delivery.TooLate:
 		return tooLate(d, o, now)
-	case o.Problem == keyDone:
+	case o.Problem == keyDone && status < 400:
 		return d.End(delivery.Done, o, now)
+	case o.Problem == keyDone:
+		return d.End(delivery.Failed, o, now)
 	case o.Problem == keyUnknown && wait == 0:
 		return d.GiveUp(now)
 	case !final(err):
@@ -114,6 +118,10 @@ func (s *Service) answered(
 	wait := time.Duration(seconds) * time.Second
 	doubtful := !d.Doubt.IsZero() && d.Harmless()
 	switch trouble := xapi.TroubleOf(r.Status, body).Fault(body); {
+	case !idempotency.Legible(r.Status, r.Whole):
+		o = delivery.Outcome{Status: r.Status, Problem: "x-refused", Detail: "X's answer cannot be read, so nobody knows " +
+			"whether X has done it; it is looked for, or tried again"}
+		return d.Postpone(o, wait, true, spread(), now)
 	case r.Status < 400:
 		return d.End(delivery.Done, o, now)
 	case trouble != nil:

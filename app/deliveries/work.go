@@ -86,6 +86,9 @@ func (s *Service) perform(ctx context.Context, d delivery.Delivery) {
 	gone := ctx.Err() != nil
 	ctx = context.WithoutCancel(ctx)
 	now := s.Now()
+	if claimed := d.Lease.Until.Add(-lease); now.Before(claimed) { // the clock was set back: its turn is out of order
+		now = claimed
+	}
 	switch {
 	case d.Over(now):
 		s.keep(ctx, "", d, d.Settle(now))

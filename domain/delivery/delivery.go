@@ -148,6 +148,15 @@ func (d Delivery) Lapsed(now time.Time) bool { return d.Doubt.IsZero() && d.Late
 // Late reports whether its time is over at now.
 func (d Delivery) Late(now time.Time) bool { return !now.Before(d.Until) }
 
+// Limit is until when X may be asked: as long as it is to be sent, by whoever has
+// the turn. After that somebody else may have it, who learns that X was not asked.
+func (d Delivery) Limit() time.Time {
+	if turn := d.Lease.Until; !turn.IsZero() && turn.Before(d.Until) {
+		return turn
+	}
+	return d.Until
+}
+
 // Claim gives the lease's holder the turn. Whether an earlier holder, who did
 // not come back, had asked X, nobody knows.
 func (d Delivery) Claim(l Lease) Delivery {
