@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"perch/domain/client"
+	"perch/domain/delivery"
 	"perch/domain/oauth"
 	"perch/domain/user"
 )
@@ -19,6 +20,8 @@ type Caller struct {
 	User    user.ID       // whose grant it is
 	Scopes  oauth.Scopes  // that the user has granted
 	Batch   bool          // nobody waits for the answer: others go first
+
+	Delivery delivery.ID // that is being sent; empty: the client waits
 }
 
 // Session reports whether the caller is a session: a browser, which learns

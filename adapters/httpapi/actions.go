@@ -23,12 +23,16 @@ func (s *Server) action(r *request) error {
 	if !ok {
 		return unknownAction(r)
 	}
-	if s.wantsLater(r, act) {
-		return s.deliver(r, act, params)
-	}
 	key, err := r.idempotencyKey(act)
 	if err != nil {
 		return err
+	}
+	later, err := s.goesLater(r, act, key)
+	switch {
+	case err != nil:
+		return err
+	case later:
+		return s.deliver(r, act, params, key)
 	}
 	call := ports.Call{
 		Action: act, Params: params, Query: r.query,

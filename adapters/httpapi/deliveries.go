@@ -47,8 +47,18 @@ func prefersLater(header string) bool {
 	return false
 }
 
+// goesLater reports whether the action is to be performed later. The key of a call
+// that was made at once stands for that: it tells what became of it.
+func (s *Server) goesLater(r *request, act xapi.Action, key string) (bool, error) {
+	if !s.wantsLater(r, act) {
+		return false, nil
+	}
+	used, err := s.services.Deliveries.Used(r.ctx, r.caller.App.ID, r.caller.Grant, act, key)
+	return !used, err
+}
+
 // deliver takes the call over and says where to look for what becomes of it.
-func (s *Server) deliver(r *request, act xapi.Action, params map[string]string) error {
+func (s *Server) deliver(r *request, act xapi.Action, params map[string]string, key string) error {
 	var within time.Duration
 	if text := r.header(deliverWithin); text != "" {
 		seconds, err := strconv.ParseUint(text, 10, 31)
@@ -56,10 +66,6 @@ func (s *Server) deliver(r *request, act xapi.Action, params map[string]string) 
 			return fault.New(fault.Invalid, "%s must be a whole number of seconds, at least 1", deliverWithin)
 		}
 		within = time.Duration(seconds) * time.Second
-	}
-	key, err := r.idempotencyKey(act)
-	if err != nil {
-		return err
 	}
 	if r.body != nil {
 		if err := r.body.bound(deliveries.MostBody, s.wait.body, s.wait.small); err != nil {

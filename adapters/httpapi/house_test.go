@@ -225,7 +225,7 @@ func furnish(t testing.TB, p plan, x ports.TwitterGateway, issuer string, log *s
 		DPoP: jws.NewProofs(), Signer: jws.New(s.signing, ring, issuer, time.Now), Keyring: ring,
 		Quotas: p.quotas, Issuer: issuer, Now: time.Now,
 	})
-	once := replays.New(replays.Parts{Replies: store.Replies(), Keyring: ring, Now: time.Now, Issuer: issuer})
+	once := replays.New(replays.Parts{Replies: store.Replies(), Queue: store.Deliveries(), Keyring: ring, Now: time.Now, Issuer: issuer})
 	t.Cleanup(once.Close)
 	as := actions.New(actions.Parts{
 		Grants: gs, Consents: ss, XApps: xs, X: x, Observer: silence{}, Tolls: actions.Tolls(rules),
@@ -234,7 +234,7 @@ func furnish(t testing.TB, p plan, x ports.TwitterGateway, issuer string, log *s
 	})
 	return Services{
 		Deliveries: deliveries.New(deliveries.Parts{
-			Store: store.Deliveries(), Queue: store.DeliveryQueue(), Actions: as, Keyring: ring, Observer: telemetry.NewLog(log),
+			Store: store.Deliveries(), Queue: store.DeliveryQueue(), Replies: store.Replies(), Actions: as, Keyring: ring, Observer: telemetry.NewLog(log),
 			Now: time.Now, Room: delivery.Room{Line: 3, App: 10},
 		}),
 		Gate: access.New(cs, ss), Actions: as,

@@ -25,13 +25,15 @@ type statusView struct {
 	Created time.Time  `json:"created_at"`
 	Sent    *time.Time `json:"sent_at,omitempty"`
 	Until   *time.Time `json:"kept_until,omitempty"`
+	Deliver string     `json:"delivery_url,omitempty"`
 	Advice  string     `json:"advice"`
 }
 
 func viewStatus(s replays.Status) statusView {
 	return statusView{
 		Key: string(s.Key), State: string(s.State), Action: s.Action, Outcome: s.Outcome, Created: s.Created,
-		Sent: someTime(s.Sent), Until: someTime(s.Until), Advice: s.Advice,
+		Sent: someTime(s.Sent), Until: someTime(s.Until), Deliver: s.Delivery,
+		Advice: s.Advice,
 	}
 }
 

@@ -95,6 +95,7 @@ func (s *Deliveries) List(
 ) ([]delivery.Delivery, error) {
 	return s.rows.list(ctx, after, n, func(d delivery.Delivery) bool {
 		return (f.App == "" || d.App == f.App) && (f.State == "" || d.State == f.State) &&
+			(f.Key == "" || d.Key == f.Key) &&
 			(len(f.Grants) == 0 || slices.Contains(f.Grants, d.Grant))
 	})
 }

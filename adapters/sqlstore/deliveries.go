@@ -107,8 +107,11 @@ func (s *Deliveries) Swap(ctx context.Context, old, next delivery.Delivery) (del
 func (s *Deliveries) List(
 	ctx context.Context, f delivery.Filter, after delivery.ID, n int,
 ) ([]delivery.Delivery, error) {
-	if n < 1 || !fit(after, f.App, f.State, f.Grants) {
+	if n < 1 || !fit(after, f.App, f.State, f.Grants, f.Key) {
 		return nil, ctx.Err()
+	}
+	if f.Key != "" && len(f.Grants) > 0 {
+		return s.keyed(ctx, f, after, n)
 	}
 	ctx, cancel := bounded(ctx)
 	defer cancel()
@@ -123,10 +126,32 @@ func (s *Deliveries) List(
 	if f.State != "" {
 		q = q.Where("state = ?", f.State)
 	}
+	if f.Key != "" {
+		q = q.Where("idem_key = ?", f.Key)
+	}
 	if err := q.Scan(ctx); err != nil {
 		return nil, unavailable(ctx, err)
 	}
 	return s.rows.values(rows), nil
+}
+
+// keyed finds the few with the key by their lines alone: with more to go by
+// SQLite would go through all of the application.
+func (s *Deliveries) keyed(
+	ctx context.Context, f delivery.Filter, after delivery.ID, n int,
+) ([]delivery.Delivery, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	var rows []deliveryRow
+	err := s.rows.reads.NewSelect().Model(&rows).Where("line IN (?) AND idem_key = ?", bun.List(f.Lines()), f.Key).
+		OrderBy("id", bun.OrderAsc).Scan(ctx)
+	if err != nil {
+		return nil, unavailable(ctx, err)
+	}
+	all := slices.DeleteFunc(s.rows.values(rows), func(d delivery.Delivery) bool {
+		return d.ID <= after || f.App != "" && d.App != f.App || f.State != "" && d.State != f.State
+	})
+	return all[:min(n, len(all))], nil
 }
 
 func (s *Deliveries) Sweep(ctx context.Context, before time.Time) (int, error) {

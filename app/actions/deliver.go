@@ -110,7 +110,7 @@ func (s *Service) allowed(ctx context.Context, d delivery.Delivery, c delivery.C
 	}
 	r = Request{
 		ID: c.Request, Actor: d.Actor, App: app, Grant: d.Grant, Scopes: c.Scopes, Session: session.ID(c.Session),
-		AppOnly: c.AppOnly, Actions: c.Actions, Batch: true, Key: quoted(d.Key), Until: d.Limit(),
+		AppOnly: c.AppOnly, Actions: c.Actions, Batch: true, Key: quoted(d.Key), Until: d.Limit(), Later: d.ID,
 		Call: ports.Call{Action: act, Params: c.Params, Query: c.Query, Type: c.Type, Accept: "application/json"},
 	}
 	if c.Body != "" {

@@ -42,6 +42,7 @@ type Request struct {
 	Key     string        // the Idempotency-Key; empty: none
 	Fresh   string        // the request's Cache-Control
 	Until   time.Time     // X is not asked later than that; zero: whenever
+	Later   delivery.ID   // that is being sent; empty: the client waits
 	Call    ports.Call    // without X App, application and token, which are set here
 }
 
@@ -78,7 +79,7 @@ func (s *Service) Do(ctx context.Context, r Request) (reply ports.Reply, err err
 	}
 	j.who = ports.Caller{
 		Actor: r.Actor, Address: r.Address, App: r.App, Grant: j.as.grant.ID, User: j.as.grant.User.ID, Batch: r.Batch,
-		Scopes: j.as.grant.Scopes,
+		Scopes: j.as.grant.Scopes, Delivery: r.Later,
 	}
 	if r.Key != "" && s.Replays != nil && r.Call.Action.Method != "GET" {
 		return s.Replays.Once(ctx, j.who, r.Key, j.call, j.kept, func(

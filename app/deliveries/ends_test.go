@@ -92,7 +92,7 @@ func TestNothingIsAcceptedBeforeTheStoreHasIt(t *testing.T) {
 	t.Cleanup(func() { _ = s.Close() })
 	f := &faulty{Deliveries: s.Deliveries(), before: true}
 	h.Service = deliveries.New(deliveries.Parts{
-		Store: f, Queue: s.DeliveryQueue(), Actions: h.box, Keyring: h.ring, Observer: h, Now: h.clock.Now,
+		Store: f, Queue: s.DeliveryQueue(), Replies: s.Replies(), Actions: h.box, Keyring: h.ring, Observer: h, Now: h.clock.Now,
 		Room: delivery.Room{Line: 10, App: 10},
 	})
 	r := request("g", "one")

@@ -18,7 +18,7 @@ import (
 
 // following asks for a follow within the time.
 func (w *world) following(within time.Duration) deliveries.Request {
-	q := request(string(w.grant["a"]), `{"target_user_id":` + strconv.Quote(w.x.Users()[1].ID) + `}`)
+	q := request(string(w.grant["a"]), `{"target_user_id":`+strconv.Quote(w.x.Users()[1].ID)+`}`)
 	q.Action, _ = xapi.ByID("followUser")
 	q.Call.Params, q.Within = map[string]string{"id": w.x.Users()[0].ID}, within
 	return q

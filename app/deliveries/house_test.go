@@ -142,6 +142,7 @@ func reply(status int, body string) ports.Reply {
 // A store is what outlives a service.
 type store interface {
 	Deliveries() ports.Deliveries
+	Replies() ports.Replies
 	DeliveryQueue() ports.DeliveryQueue
 	Close() error
 }
@@ -211,7 +212,7 @@ func (h *house) again(s store) *house {
 	n := &house{t: h.t, clock: h.clock, box: h.box, store: s, ring: h.ring}
 	h.box.now = h.clock.Now
 	n.Service = deliveries.New(deliveries.Parts{
-		Store: s.Deliveries(), Queue: s.DeliveryQueue(), Actions: h.box, Keyring: h.ring, Observer: n, Now: h.clock.Now,
+		Store: s.Deliveries(), Queue: s.DeliveryQueue(), Replies: s.Replies(), Actions: h.box, Keyring: h.ring, Observer: n, Now: h.clock.Now,
 		Room: delivery.Room{Line: 50, App: 120}, Every: 20 * time.Millisecond,
 	})
 	return n

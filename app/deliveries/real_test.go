@@ -121,14 +121,14 @@ func (w *world) replica(s *sqlstore.Store, do func(context.Context, ports.Call, 
 		Sessions: s.Sessions(), Observer: h, Callback: "http://127.0.0.1/oauth/callback",
 	})
 	w.connect(gs)
-	once := replays.New(replays.Parts{Replies: s.Replies(), Keyring: w.ring, Now: w.clock.Now, Issuer: "https://perch.example"})
+	once := replays.New(replays.Parts{Replies: s.Replies(), Queue: s.Deliveries(), Keyring: w.ring, Now: w.clock.Now, Issuer: "https://perch.example"})
 	w.t.Cleanup(once.Close)
 	as := actions.New(actions.Parts{
 		Grants: gs, XApps: xs, X: gateway{x, do}, Observer: h, Replays: once, Apps: registry.Apps(), Resolver: resolver{once},
 		Now: w.clock.Now,
 	})
 	return &replica{T: w.t, world: w, Service: deliveries.New(deliveries.Parts{
-		Store: s.Deliveries(), Queue: s.DeliveryQueue(), Actions: as, Keyring: w.ring, Observer: h, Now: w.clock.Now,
+		Store: s.Deliveries(), Queue: s.DeliveryQueue(), Replies: s.Replies(), Actions: as, Keyring: w.ring, Observer: h, Now: w.clock.Now,
 		Room: delivery.Room{Line: 50, App: 120},
 	})}
 }

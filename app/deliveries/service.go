@@ -42,6 +42,7 @@ type actions interface {
 type Parts struct {
 	Store    ports.Deliveries
 	Queue    ports.DeliveryQueue
+	Replies  ports.Replies // calls made at once, whose keys are theirs
 	Actions  actions
 	Keyring  ports.Keyring
 	Observer ports.Observer
@@ -113,6 +114,7 @@ func (s *Service) Accept(ctx context.Context, r Request) (d delivery.Delivery, e
 	case err != nil:
 		return d, err
 	}
+	stored = s.doubt(ctx, stored, r)
 	s.wake()
 	return stored, nil
 }

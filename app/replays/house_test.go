@@ -80,6 +80,7 @@ type house struct {
 	*replays.Service
 	t     testing.TB
 	store *faulty
+	queue *memory.Deliveries
 	ring  *keyring.Ring
 	who   ports.Caller
 
@@ -94,7 +95,7 @@ type house struct {
 func newHouse(t testing.TB) *house {
 	t.Helper()
 	h := &house{
-		t: t, store: &faulty{Replies: memory.NewReplies()}, ring: keyring.Ephemeral(),
+		t: t, store: &faulty{Replies: memory.NewReplies()}, queue: memory.NewDeliveries(), ring: keyring.Ephemeral(),
 		who: ports.Caller{App: client.App{ID: "app"}, Grant: "grant", User: "7"},
 		x:   func() (ports.Reply, error) { return replyOf(201, created), nil },
 	}
@@ -104,7 +105,7 @@ func newHouse(t testing.TB) *house {
 
 // another is the slice on another replica.
 func (h *house) another() *replays.Service {
-	s := replays.New(replays.Parts{Replies: h.store, Keyring: h.ring, Now: h.now, Issuer: issuer})
+	s := replays.New(replays.Parts{Replies: h.store, Queue: h.queue, Keyring: h.ring, Now: h.now, Issuer: issuer})
 	h.t.(interface{ Cleanup(func()) }).Cleanup(s.Close)
 	return s
 }

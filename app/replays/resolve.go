@@ -31,16 +31,28 @@ type Looker func(ctx context.Context, call ports.Call) (ports.Reply, error)
 // there idempotency.Late after it was sent, the call was not performed, and the
 // key is released. Until then it is unknown: fault.Conflict, with the time after
 // which to ask again; so is, without that time, what Perch cannot look up.
-// The holder must be allowed to perform the call itself.
+// The holder must be allowed to perform the call itself. What waits to be delivered
+// stays queued, whatever was found.
 func (s *Service) Resolve(ctx context.Context, h Holder, segment string, look Looker) (Status, error) {
-	key, r, err := s.owned(ctx, h, segment)
+	f, err := s.owned(ctx, h, segment)
 	if err != nil {
 		return Status{}, err
 	}
-	now := s.Now()
+	if f.record.Scope == "" {
+		return s.status(f), nil
+	}
+	status, err := s.resolve(ctx, h, f, look)
+	if err == nil && f.waits() {
+		return s.status(f), nil
+	}
+	return status, err
+}
+
+func (s *Service) resolve(ctx context.Context, h Holder, f finding, look Looker) (Status, error) {
+	key, r, now := f.key, f.record, s.Now()
 	switch standing := r.Standing(now); {
 	case standing == idempotency.Done:
-		return s.status(key, r), nil
+		return s.status(f), nil
 	case standing == idempotency.Reserved && r.Free(now, false):
 		return s.let(ctx, key, r)
 	case standing != idempotency.Unknown:
@@ -53,7 +65,7 @@ func (s *Service) Resolve(ctx context.Context, h Holder, segment string, look Lo
 	case err != nil:
 		return Status{}, err
 	case found.ID != "":
-		return s.found(ctx, h, key, r, found)
+		return s.found(ctx, h, f, found)
 	case seen == unclear:
 		return Status{}, s.unknown(key, "There is a post that may be this one, changed since or not told from it, or there "+
 			"are too many to look at. "+byYourself)
@@ -84,8 +96,9 @@ func (s *Service) let(ctx context.Context, key idempotency.Key, r idempotency.Re
 
 // found makes the call done, as if X had answered with the post.
 func (s *Service) found(
-	ctx context.Context, h Holder, key idempotency.Key, r idempotency.Record, p post,
+	ctx context.Context, h Holder, f finding, p post,
 ) (Status, error) {
+	r := f.record
 	body, err := json.Marshal(map[string]any{"data": map[string]any{
 		"id": p.ID, "text": p.Text, "edit_history_tweet_ids": p.History,
 	}})
@@ -101,9 +114,10 @@ func (s *Service) found(
 	next := r.Settle(action(posting).Success, box, s.Now())
 	err = s.Replies.Swap(ctx, r, next)
 	if errors.Is(err, fault.Conflict) || errors.Is(err, fault.NotFound) { // somebody else was as quick
-		return s.Look(ctx, h, key.Segment())
+		return s.Look(ctx, h, f.key.Segment())
 	}
-	return s.status(key, next), err
+	f.record = next
+	return s.status(f), err
 }
 
 // A sight is what a search has seen where it did not find the post.

@@ -6,6 +6,7 @@
 package replays
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -35,6 +36,7 @@ type Service struct {
 // Parts are what the service works with.
 type Parts struct {
 	Replies ports.Replies
+	Queue   ports.Deliveries // whose keys nobody else uses
 	Keyring ports.Keyring
 	Now     func() time.Time // that replicas have in common
 	Issuer  string           // the public URL, without a slash at its end
@@ -68,8 +70,8 @@ type Holder struct {
 
 // Once has the call performed by ask unless a call with the same key was. It
 // returns X's answer, or the answer to the first call. A key that is used for
-// another call, whose call is under way, or of whose call nobody knows what became
-// of it, is fault.Conflict.
+// another call, whose call is under way or waits to be delivered, or of whose call
+// nobody knows what became of it, is fault.Conflict.
 //
 // From the moment X is asked, the caller's leaving ends nothing any more.
 func (s *Service) Once(
@@ -102,6 +104,12 @@ func (s *Service) Once(
 		return s.known(ctx, key, r, asked)
 	}
 	a := s.attempt(ctx, key, r, call.Action, body)
+	if who.Delivery == "" {
+		// The key is reserved first: whoever accepts a delivery looks for that when he has.
+		if d, err := s.holding(a.ctx, who.App.ID, who.Grant, key); err != nil || d.Waits() && d.ID != "" {
+			return a.finish(ports.Reply{}, cmp.Or(err, s.queued(d)))
+		}
+	}
 	return a.finish(ask(a.ctx, a.sent))
 }
 

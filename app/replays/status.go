@@ -1,12 +1,15 @@
 package replays
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
 
+	"perch/domain/delivery"
 	"perch/domain/fault"
 	"perch/domain/idempotency"
+	"perch/domain/oauth"
 	"perch/domain/xapi"
 )
 
@@ -24,75 +27,116 @@ type Status struct {
 	Sent    time.Time // zero: X was not asked
 	Until   time.Time // the key is kept until then
 	Advice  string    // what to do
+
+	Delivery string // URL of the delivery that has the key; empty: none has
 }
 
 // Look tells what became of the call with the key that the segment of a path
 // names, or fault.NotFound.
 func (s *Service) Look(ctx context.Context, h Holder, segment string) (Status, error) {
-	key, r, err := s.find(ctx, h, segment)
+	f, err := s.find(ctx, h, segment)
 	if err != nil {
 		return Status{}, err
 	}
-	return s.status(key, r), nil
+	return s.status(f), nil
 }
 
 // Forget forgets a call of which it is unknown what became of it, so that its key
 // may be used again. Whoever asks for that has looked himself, and may perform the
-// call. Any other call is fault.Conflict.
+// call. Any other call, and one that waits to be delivered, is fault.Conflict.
 func (s *Service) Forget(ctx context.Context, h Holder, segment string) error {
-	key, r, err := s.owned(ctx, h, segment)
+	f, err := s.owned(ctx, h, segment)
 	if err != nil {
 		return err
 	}
-	switch r.Standing(s.Now()) {
+	if f.waits() {
+		return s.queued(f.delivery)
+	}
+	if f.record.Scope == "" {
+		return none()
+	}
+	switch f.record.Standing(s.Now()) {
 	case idempotency.Reserved, idempotency.Sent:
-		return s.linked(inProgress(), key)
+		return s.linked(inProgress(), f.key)
 	case idempotency.Done:
 		return s.linked(fault.New(fault.Conflict, "it is known what became of this request, so its key is not forgotten "+
-			"before %s; use a new key for a new request", r.Until.UTC().Format(time.RFC3339)).
-			Named("idempotency-key-done"), key)
+			"before %s; use a new key for a new request", f.record.Until.UTC().Format(time.RFC3339)).
+			Named("idempotency-key-done"), f.key)
 	case idempotency.Unknown:
 	}
-	err = s.Replies.Remove(ctx, r)
+	err = s.Replies.Remove(ctx, f.record)
 	if errors.Is(err, fault.NotFound) {
 		return nil
 	}
 	return err
 }
 
-// find returns the holder's record, or that of the X App's own calls where he may
-// make such. What has expired is not found.
-func (s *Service) find(ctx context.Context, h Holder, segment string) (idempotency.Key, idempotency.Record, error) {
+// A finding is what is known of a key: by a call that X was asked for, by a
+// delivery, or by both. A record without a scope, and a delivery without an ID, is
+// none.
+type finding struct {
+	key      idempotency.Key
+	record   idempotency.Record
+	delivery delivery.Delivery
+}
+
+func (f finding) waits() bool { return f.delivery.ID != "" && f.delivery.Waits() }
+
+func (f finding) action() string { return cmp.Or(f.record.Action, f.delivery.Action) }
+
+func none() error {
+	return fault.New(fault.NotFound, "nothing is known of this Idempotency-Key for this client application and "+
+		"grant: it was not used in the last %d hours, or its request was not performed and may be sent again",
+		idempotency.Window).Named("no-such-idempotency-key")
+}
+
+// find returns what is known of the holder's key, or of that of the X App's own
+// calls where he may make such. What has expired is not found.
+func (s *Service) find(ctx context.Context, h Holder, segment string) (finding, error) {
 	key, err := idempotency.OfSegment(segment)
 	if err != nil {
-		return key, idempotency.Record{}, err
+		return finding{}, err
 	}
-	r, err := s.Replies.Get(ctx, key.Scope(h.App, h.Grant))
-	if errors.Is(err, fault.NotFound) && h.AppOnly && h.Grant != "" {
-		r, err = s.Replies.Get(ctx, key.Scope(h.App, ""))
+	grants := []oauth.GrantID{h.Grant}
+	if h.AppOnly && h.Grant != "" {
+		grants = append(grants, "")
 	}
-	if errors.Is(err, fault.NotFound) || err == nil && !s.Now().Before(r.Until) {
-		return key, r, fault.New(fault.NotFound, "nothing is known of this Idempotency-Key for this client application and "+
-			"grant: it was not used in the last %d hours, or its request was not performed and may be sent again",
-			idempotency.Window).Named("no-such-idempotency-key")
+	for _, grant := range grants {
+		f := finding{key: key}
+		r, err := s.Replies.Get(ctx, key.Scope(h.App, grant))
+		switch {
+		case err == nil && s.Now().Before(r.Until):
+			f.record = r
+		case err != nil && !errors.Is(err, fault.NotFound):
+			return f, err
+		}
+		if f.delivery, err = s.holding(ctx, h.App, grant, key); err != nil {
+			return f, err
+		}
+		if f.record.Scope != "" || f.delivery.ID != "" {
+			return f, nil
+		}
 	}
-	return key, r, err
+	return finding{}, none()
 }
 
-// owned is a record that the holder may let go of.
-func (s *Service) owned(ctx context.Context, h Holder, segment string) (idempotency.Key, idempotency.Record, error) {
-	key, r, err := s.find(ctx, h, segment)
+// owned is what the holder may let go of.
+func (s *Service) owned(ctx context.Context, h Holder, segment string) (finding, error) {
+	f, err := s.find(ctx, h, segment)
 	if err == nil && h.May != nil {
-		err = h.May(r.Action)
+		err = h.May(f.action())
 	}
-	return key, r, err
+	return f, err
 }
 
-func (s *Service) status(key idempotency.Key, r idempotency.Record) Status {
-	return Status{
-		Key: key, State: r.Standing(s.Now()), Action: r.Action, Outcome: r.Status,
-		Created: r.Created, Sent: r.Sent, Until: r.Until, Advice: s.advice(r),
+func (s *Service) status(f finding) Status {
+	if r := f.record; r.Scope != "" && !f.waits() {
+		return Status{
+			Key: f.key, State: r.Standing(s.Now()), Action: r.Action, Outcome: r.Status, Created: r.Created, Sent: r.Sent,
+			Until: r.Until, Delivery: s.deliveryURL(f.delivery), Advice: s.advice(r),
+		}
 	}
+	return s.told(f.key, f.delivery)
 }
 
 func (s *Service) advice(r idempotency.Record) string {

@@ -116,6 +116,15 @@ type Filter struct {
 	App    client.AppID
 	Grants []oauth.GrantID
 	State  State
+	Key    string // idempotency key, of each of the grants
+}
+
+// Lines are those of the filter's grants.
+func (f Filter) Lines() (lines []string) {
+	for _, grant := range f.Grants {
+		lines = append(lines, Delivery{App: f.App, Grant: grant}.Line())
+	}
+	return lines
 }
 
 // Room is how many deliveries may wait at once: in one line, and for one client

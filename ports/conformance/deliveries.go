@@ -316,6 +316,7 @@ func deliveriesList(t *testing.T, q Queue) {
 	must(t, true, drop(q.Put(t.Context(), other, roomy())))
 	claimed(t, q, 0, turn("w", 1))
 	accepted(t, q, "third", "i")
+	accepted(t, q, "own", "")
 	for _, c := range []struct {
 		f    delivery.Filter
 		want []delivery.ID
@@ -327,6 +328,12 @@ func deliveriesList(t *testing.T, q Queue) {
 		{delivery.Filter{State: delivery.Sending, App: "other"}, []delivery.ID{"other"}},
 		{delivery.Filter{State: delivery.Done}, nil},
 		{delivery.Filter{App: "\x00"}, nil},
+		{delivery.Filter{Key: "\x00"}, nil},
+		{delivery.Filter{Key: "third"}, []delivery.ID{"third"}},
+		{delivery.Filter{App: "app", Grants: []oauth.GrantID{"i"}, Key: "third"}, []delivery.ID{"third"}},
+		{delivery.Filter{App: "app", Grants: []oauth.GrantID{"g"}, Key: "third"}, nil},
+		{delivery.Filter{App: "app", Grants: []oauth.GrantID{"", "i"}, Key: "own"}, []delivery.ID{"own"}},
+		{delivery.Filter{App: "other", Grants: []oauth.GrantID{""}, Key: "own"}, nil},
 	} {
 		got, err := q.List(t.Context(), c.f, "", 100)
 		wantSame(t, fmt.Sprintf("those of %+v", c.f), idsOf(must(t, got, err)), c.want)

@@ -62,7 +62,7 @@ func newDeliveries(
 		every = lookEveryD1
 	}
 	d := deliveries.New(deliveries.Parts{
-		Store: s.Deliveries, Queue: s.DeliveryQueue, Actions: a, Keyring: ring, Observer: o, Now: c.Now,
+		Store: s.Deliveries, Queue: s.DeliveryQueue, Replies: s.Replies, Actions: a, Keyring: ring, Observer: o, Now: c.Now,
 		Room: mostWaiting(), Every: every,
 	})
 	ctx, cancel := context.WithCancel(ctx)

@@ -129,7 +129,9 @@ func newUsage(s Stores, till *spending.Service, c *clock.Clock) *usage.Service {
 
 // newReplays ends with the clean-up what is still to be written.
 func newReplays(s Stores, ring ports.Keyring, c *clock.Clock, cfg config.Config) (*replays.Service, func()) {
-	r := replays.New(replays.Parts{Replies: s.Replies, Keyring: ring, Now: c.Now, Issuer: cfg.PublicURL})
+	r := replays.New(replays.Parts{
+		Replies: s.Replies, Queue: s.Deliveries, Keyring: ring, Now: c.Now, Issuer: cfg.PublicURL,
+	})
 	return r, r.Close
 }
 
