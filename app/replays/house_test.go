@@ -80,7 +80,7 @@ type house struct {
 	*replays.Service
 	t     testing.TB
 	store *faulty
-	queue *memory.Deliveries
+	queue ports.Deliveries
 	ring  *keyring.Ring
 	who   ports.Caller
 

@@ -1,0 +1,130 @@
+package replays_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"perch/adapters/memory"
+	"perch/adapters/sqlstore"
+	"perch/app/replays"
+	"perch/domain/delivery"
+	"perch/domain/fault"
+	"perch/domain/idempotency"
+	"perch/migrations"
+	"perch/ports"
+	"perch/ports/conformance/pgtest"
+)
+
+// queues are empty stores of each kind.
+func queues(t *testing.T) map[string]ports.Deliveries {
+	t.Helper()
+	open := func(dsn string, schema migrations.Schema) ports.Deliveries {
+		s, err := sqlstore.Open(t.Context(), dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		if _, err := schema.Apply(t.Context(), s.DB()); err != nil {
+			t.Fatal(err)
+		}
+		return s.Deliveries()
+	}
+	return map[string]ports.Deliveries{
+		"memory":   memory.NewDeliveries(),
+		"sqlite":   open("sqlite:"+t.TempDir()+"/perch.db", migrations.SQLite()),
+		"postgres": open(pgtest.URL(t), migrations.Postgres()),
+	}
+}
+
+// waiting puts a delivery with the key into the line.
+func (h *house) waiting() delivery.Delivery {
+	h.t.Helper()
+	now := h.now()
+	d, err := h.queue.Put(context.Background(), delivery.Delivery{
+		ID: delivery.NewID(now, "x"), App: "app", Grant: "grant", Key: key, Action: "createPosts", State: delivery.Queued,
+		Created: now, Next: now, Until: now.Add(time.Hour),
+	}, delivery.Room{Line: 9, App: 9})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return d
+}
+
+func TestTheKeyOfADeliveryThatWaitsIsNobodyElses(t *testing.T) {
+	for kind, queue := range queues(t) {
+		t.Run(kind, func(t *testing.T) {
+			h := newHouse(t)
+			h.queue = queue
+			h.Service = h.another()
+			d := h.waiting()
+			at := issuer + "/v1/deliveries/" + string(d.ID)
+			for range 2 {
+				_, err := h.ask(h.Service, key, hello)
+				if f := h.problem(err, "idempotency-key-queued"); f.Extra["delivery_url"] != at || f.Kind != fault.Conflict {
+					t.Errorf("at once: %+v", f)
+				}
+			}
+			if s, err := h.Look(t.Context(), h.holder(), key); err != nil || s.State != replays.Queued || s.Delivery != at {
+				t.Errorf("looked: %+v, %v", s, err)
+			}
+			h.refused(h.Forget(t.Context(), h.holder(), key), "idempotency-key-queued")
+			if s, err := h.Resolve(t.Context(), h.holder(), key, h.look); err != nil || s.State != replays.Queued || h.looks != 0 {
+				t.Errorf("resolved: %+v, %v", s, err)
+			}
+			other := h.who
+			other.Grant = "other"
+			if _, err := h.Once(t.Context(), other, key, h.call("createPosts", hello), []byte(hello), h.perform); err != nil {
+				t.Errorf("the same key of another grant: %v", err)
+			}
+			own := h.who
+			own.Delivery = d.ID
+			if _, err := h.Once(t.Context(), own, key, h.call("createPosts", hello), []byte(hello), h.perform); err != nil {
+				t.Errorf("the delivery itself: %v", err)
+			}
+			h.is(replays.Queued)
+			if _, err := h.queue.Swap(t.Context(), d, d.End(delivery.Done, delivery.Outcome{Status: 201}, h.now())); err != nil {
+				t.Fatal(err)
+			}
+			if s, err := h.Look(t.Context(), h.holder(), key); err != nil || s.State != idempotency.Done || s.Delivery != at || s.Sent.IsZero() {
+				t.Errorf("in the end: %+v, %v", s, err)
+			}
+			if h.times() != 2 {
+				t.Errorf("X was asked %d times", h.times())
+			}
+		})
+	}
+}
+
+// What is unknown of a delivery that waits is the delivery's to find out.
+func TestNobodyForgetsWhatADeliveryIsInDoubtOf(t *testing.T) {
+	h := lost(t, hello)
+	h.waiting()
+	h.refused(h.Forget(t.Context(), h.holder(), key), "idempotency-key-queued")
+	h.later(idempotency.Late)
+	if s, err := h.Resolve(t.Context(), h.holder(), key, h.look); err != nil || s.State != replays.Queued || h.looks != 1 {
+		t.Errorf("resolved after %d looks: %+v, %v", h.looks, s, err)
+	}
+	h.is(replays.Queued)
+}
+
+// Whoever has cancelled a delivery may forget it, and use its key.
+func TestTheKeyOfADeliveryThatHasEndedIsFree(t *testing.T) {
+	h := newHouse(t)
+	d := h.waiting()
+	gone, err := d.Cancel(h.now())
+	if err == nil {
+		_, err = h.queue.Swap(t.Context(), d, gone)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.is("cancelled")
+	if err := h.Forget(t.Context(), h.holder(), key); !errors.Is(err, fault.NotFound) {
+		t.Errorf("there is nothing to forget: %v", err)
+	}
+	if _, err := h.ask(h.Service, key, hello); err != nil || h.times() != 1 {
+		t.Errorf("X was asked %d times, %v", h.times(), err)
+	}
+}
