@@ -30,7 +30,8 @@ func used(t *testing.T, m Money) {
 	must(t, true, m.Usage().Keep(t.Context(), "w", []spend.Line{
 		line(theDay, "app", "grant", "a", 1), line(theDay, "app", "other", "a", 2), line(theDay, "app", "", "b", 4),
 		line(20261101, "app", "grant", "a", 8), line(20261130, "app", "other", "a", 16),
-		line(20261031, "app", "grant", "a", 32), line(20261201, "app", "grant", "a", 64), line(theDay, "another", "grant", "a", 128),
+		line(20261031, "app", "grant", "a", 32), line(20261201, "app", "grant", "a", 64),
+		line(theDay, "another", "grant", "a", 128),
 	}))
 	must(t, true, m.Usage().Keep(t.Context(), "v", []spend.Line{line(theDay, "app", "", "b", 256)}))
 }
