@@ -89,14 +89,22 @@ func (b *Blocks) Spend(ctx context.Context, at time.Time, charges []quota.Charge
 // ask asks the store even if the caller does not wait: what it would have brought
 // is for others too.
 func (b *Blocks) ask(ctx context.Context, o *order) (quota.Verdict, error) {
-	patient := context.WithoutCancel(ctx)
-	if end, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		patient, cancel = context.WithDeadline(patient, end)
-		defer cancel()
-	}
-	v, err := b.store.Spend(patient, o.at, o.ask)
+	ctx, done := patient(ctx)
+	defer done()
+	v, err := b.store.Spend(ctx, o.at, o.ask)
 	return b.end(o, v, err)
+}
+
+// patient is the context as it would be if its caller waited to its deadline. A
+// store that is left in the middle may have spent what nobody knows to give back.
+func patient(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Err() != nil {
+		return ctx, func() {}
+	}
+	if end, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(context.WithoutCancel(ctx), end)
+	}
+	return context.WithoutCancel(ctx), func() {}
 }
 
 // An order is one caller's charges on their way.

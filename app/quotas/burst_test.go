@@ -1,6 +1,7 @@
 package quotas_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"perch/adapters/memory"
 	"perch/adapters/sqlstore"
 	"perch/domain/fault"
+	"perch/domain/quota"
 	"perch/migrations"
 	"perch/ports"
 	"perch/ports/conformance/pgtest"
@@ -132,5 +134,45 @@ func TestWhatXNeverSawIsGivenBack(t *testing.T) {
 	}
 	if _, err := w.quotas[0].Enter(t.Context(), who, call); !isLimit(err, "limit-reached") {
 		t.Errorf("the fourth call that X may have seen: %v", err)
+	}
+}
+
+// A hasty store is left by its caller when it has spent, and says that it was.
+type hasty struct {
+	ports.QuotaStore
+	leave context.CancelFunc
+}
+
+func (h *hasty) Spend(ctx context.Context, at time.Time, charges []quota.Charge) (quota.Verdict, error) {
+	if ctx.Err() != nil || len(charges) < 3 { // it is an application's presence
+		return h.QuotaStore.Spend(ctx, at, charges)
+	}
+	v, err := h.QuotaStore.Spend(context.WithoutCancel(ctx), at, charges)
+	h.leave()
+	if ctx.Err() != nil {
+		return quota.Verdict{}, fault.New(fault.Unavailable, "nobody waits").Because(ctx.Err())
+	}
+	return v, err
+}
+
+// TestAClientThatLeavesUsesUpNothing: it leaves while its call is counted, a hundred
+// times, and X is not asked.
+func TestAClientThatLeavesUsesUpNothing(t *testing.T) {
+	h := &hasty{QuotaStore: memory.NewQuota()}
+	w := newWorld(t, 1, 1, h)
+	for i := range 100 {
+		ctx, leave := context.WithCancel(t.Context())
+		h.leave = leave
+		_, err := w.perches[0].Do(ctx, w.request(wish{action: posts, body: fmt.Sprintf(`{"text":"left %d"}`, i)}))
+		if err == nil {
+			t.Fatal("X was asked for a client that had left")
+		}
+	}
+	h.leave = func() {}
+	if n := w.left(t, w.caller(0), posts, 200); n != 100 {
+		t.Errorf("%d calls are left, want all 100", n)
+	}
+	if _, asked := w.refusals(); asked > 0 {
+		t.Errorf("X was asked %d times", asked)
 	}
 }

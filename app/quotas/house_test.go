@@ -148,8 +148,8 @@ type wish struct {
 
 func appID(i int) client.AppID { return client.AppID(fmt.Sprintf("app_%d", i)) }
 
-// ask has one of the Perches perform the wish.
-func (w *world) ask(perch int, v wish) (ports.Reply, error) {
+// request is the wish as a Perch gets it.
+func (w *world) request(v wish) actions.Request {
 	act, ok := xapi.ByID(v.action)
 	if !ok {
 		w.t.Errorf("no action %s", v.action)
@@ -165,7 +165,12 @@ func (w *world) ask(perch int, v wish) (ports.Reply, error) {
 	if v.body != "" {
 		r.Call.Body, r.Call.Length = strings.NewReader(v.body), int64(len(v.body))
 	}
-	reply, err := w.perches[perch%len(w.perches)].Do(w.t.Context(), r)
+	return r
+}
+
+// ask has one of the Perches perform the wish.
+func (w *world) ask(perch int, v wish) (ports.Reply, error) {
+	reply, err := w.perches[perch%len(w.perches)].Do(w.t.Context(), w.request(v))
 	if err == nil {
 		_, _ = io.Copy(io.Discard, reply.Body)
 		_ = reply.Body.Close()

@@ -129,6 +129,8 @@ func (s *Service) spend(ctx context.Context, b *bill) (quota.Verdict, error) {
 	if len(b.charges) == 0 {
 		return quota.Verdict{Allowed: true}, nil
 	}
+	ctx, done := patient(ctx)
+	defer done()
 	v, err := s.store.Spend(ctx, b.at, b.charges)
 	if err == nil && !v.Allowed && b.beyond(v) {
 		v, err = s.store.Spend(ctx, b.at, b.charges)
