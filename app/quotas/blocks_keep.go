@@ -8,7 +8,8 @@ import (
 )
 
 // Refund puts what it can back into blocks of the same windows, up to what may be
-// held, and gives the rest back to the store.
+// held, and gives the rest back to the store: all of a window that is full, of which
+// X may have said so.
 func (b *Blocks) Refund(ctx context.Context, returns []quota.Return) error {
 	if rest := b.keep(returns); len(rest) > 0 {
 		return b.store.Refund(ctx, rest)
@@ -22,7 +23,8 @@ func (b *Blocks) keep(returns []quota.Return) (rest []quota.Return) {
 	defer b.mu.Unlock()
 	for _, r := range returns {
 		k := b.blocks[r.Charge.Name()]
-		if b.closed || k == nil || !k.last.Reset.Equal(r.Reset) || k.left+r.Given > k.charge.Max/blockPart {
+		if b.closed || k == nil || !k.last.Reset.Equal(r.Reset) || k.last.Remaining == 0 ||
+			k.left+r.Given > k.charge.Max/blockPart {
 			rest = append(rest, r)
 			continue
 		}

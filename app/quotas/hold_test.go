@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"perch/adapters/memory"
 	"perch/domain/fault"
 	"perch/domain/quota"
 	"perch/ports"
@@ -74,16 +75,24 @@ func (w *world) dated(all []quota.Window, remaining int64) (out []quota.Window) 
 // TestCallsThatNeverReachedXOpenNoWindowThatXClosed: X calls the window full when
 // as many calls are under way as would fill it.
 func TestCallsThatNeverReachedXOpenNoWindowThatXClosed(t *testing.T) {
-	for name, windows := range map[string][]quota.Window{"with headers": said(900 * time.Second), "without": nil} {
-		w := newWorld(t, 1, 1, nil)
-		v := ports.Reply{Status: 429, Windows: w.dated(windows, 0)}
+	for name, v := range map[string]struct {
+		store   ports.QuotaStore
+		windows []quota.Window
+	}{
+		"with headers":              {memory.NewQuota(), said(900 * time.Second)},
+		"without":                   {memory.NewQuota(), nil},
+		"with headers, from blocks": {blocky{memory.NewQuota()}, said(900 * time.Second)},
+		"without, from blocks":      {blocky{memory.NewQuota()}, nil},
+	} {
+		w := newWorld(t, 1, 1, v.store)
+		reply := ports.Reply{Status: 429, Windows: w.dated(v.windows, 0)}
 		var open []ports.Settle
 		for range 60 {
 			settle, err := w.quotas[0].Enter(t.Context(), w.caller(0), w.call(posts))
 			must(t, err)
 			open = append(open, settle)
 		}
-		w.answer(t, w.caller(0), posts, v, nil)
+		w.answer(t, w.caller(0), posts, reply, nil)
 		for _, settle := range open {
 			settle(t.Context(), &ports.Reply{}, fault.New(fault.Unavailable, "").Because(ports.ErrUnsent))
 		}
