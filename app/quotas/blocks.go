@@ -69,6 +69,7 @@ func (b *Blocks) Spend(ctx context.Context, at time.Time, charges []quota.Charge
 	for {
 		o := &order{charges: charges, from: make([]time.Time, len(charges)), at: at, now: time.Now()}
 		busy := b.begin(o)
+		_ = b.giveBack(o.back) // what cannot be given back is missing until its window ends
 		switch {
 		case busy != nil:
 			select {
@@ -115,6 +116,7 @@ type order struct {
 	whole   bool           // the store is to decide by itself
 	ask     []quota.Charge // what the store is asked for
 	of      []int          // which charge each of them is for
+	back    []quota.Return // what was held of windows that have ended by our clock
 	verdict quota.Verdict  // if nothing is asked
 }
 
@@ -131,6 +133,7 @@ func (b *Blocks) begin(o *order) <-chan struct{} {
 	for i, c := range o.charges {
 		k := b.block(c)
 		if k.lapsed(o.at) {
+			o.back = append(o.back, k.rest()...)
 			k.left = 0
 		}
 		switch {
@@ -252,6 +255,15 @@ func (b *Blocks) block(c quota.Charge) *block {
 
 // lapsed reports whether the window that the block is of has ended.
 func (k *block) lapsed(at time.Time) bool { return !at.Before(k.last.Reset) }
+
+// rest is what to give back of a block that has lapsed. Windows of ours go by the
+// store's clock, by which they may go on.
+func (k *block) rest() []quota.Return {
+	if k.left < 1 || k.charge.Theirs {
+		return nil
+	}
+	return []quota.Return{{Charge: k.charge, Given: k.left, Reset: k.last.Reset}}
+}
 
 // wanted is the charge with what is to be held beside. Who comes back soon is
 // given twice as much each time, who stays away nothing.

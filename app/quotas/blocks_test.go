@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"perch/adapters/memory"
 	"perch/app/quotas"
 	"perch/domain/quota"
 	"perch/ports"
@@ -158,4 +159,23 @@ func TestWhatIsHeldOfAFullWindowIsNotGiven(t *testing.T) {
 		}
 		must(t, b.Close())
 	})
+}
+
+// TestBlocksOfAStoreWhoseClockIsBehindLoseNothing: by ours its window is over from
+// its beginning.
+func TestBlocksOfAStoreWhoseClockIsBehindLoseNothing(t *testing.T) {
+	store := memory.NewQuota()
+	b := quotas.NewBlocks(store)
+	t.Cleanup(func() { must(t, b.Close()); must(t, store.Close()) })
+	given := 0
+	for range 2000 {
+		v, err := b.Spend(t.Context(), time.Now().Add(2*time.Hour), []quota.Charge{hourly})
+		must(t, err)
+		if v.Allowed {
+			given++
+		}
+	}
+	if given != 1000 {
+		t.Errorf("of 1000 calls %d were given", given)
+	}
 }
