@@ -78,7 +78,7 @@ func wait(t *testing.T, c <-chan string, what string) {
 	t.Helper()
 	select {
 	case <-c:
-	case <-time.After(3 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("not in time: " + what)
 	}
 }
@@ -117,7 +117,7 @@ func TestAWriteGoesOnWithoutItsClient(t *testing.T) {
 	case <-time.After(50 * time.Millisecond):
 	}
 	close(x.release)
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	if err := h.server.Shutdown(ctx); err != nil {
 		t.Errorf("the post did not end: %v", err)
@@ -150,7 +150,7 @@ func TestBrokenReplyIsVisible(t *testing.T) {
 // for one piece to be taken.
 func TestDownloadIsNotKept(t *testing.T) {
 	x := newGiver()
-	h := build(t, plan{x: x, wait: func(p *patience) { p.write = time.Second }})
+	h := build(t, plan{x: x, wait: func(p *patience) { p.write = 2 * time.Second }})
 	req, err := http.NewRequestWithContext(t.Context(), "GET", h.public+downloadPath, nil)
 	must(t, err)
 	req.Header.Set("Authorization", "Bearer "+h.sk)
@@ -163,7 +163,7 @@ func TestDownloadIsNotKept(t *testing.T) {
 		var piece int64
 		piece, err = io.CopyN(io.Discard, res.Body, 2<<20)
 		n += piece
-		time.Sleep(40 * time.Millisecond)
+		time.Sleep(80 * time.Millisecond)
 	}
 	must(t, res.Body.Close())
 	runtime.ReadMemStats(&after)
@@ -190,7 +190,7 @@ func TestStreamFlushes(t *testing.T) {
 	c := dial(t, h.public)
 	_, err := io.WriteString(c, "GET "+streamPath+" HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "+h.appOnly+"\r\n\r\n")
 	must(t, err)
-	must(t, c.SetReadDeadline(time.Now().Add(2*time.Second)))
+	must(t, c.SetReadDeadline(time.Now().Add(30*time.Second)))
 	res, err := http.ReadResponse(bufio.NewReader(c), nil)
 	must(t, err)
 	b := make([]byte, 4)
@@ -204,7 +204,7 @@ func TestStreamFlushes(t *testing.T) {
 	_, err = io.WriteString(c, "GET "+streamPath+"?quiet=1 HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer "+
 		h.appOnly+"\r\n\r\n")
 	must(t, err)
-	must(t, c.SetReadDeadline(time.Now().Add(2*time.Second)))
+	must(t, c.SetReadDeadline(time.Now().Add(30*time.Second)))
 	b = make([]byte, len("HTTP/1.1 200"))
 	if _, err := io.ReadFull(c, b); err != nil || string(b) != "HTTP/1.1 200" {
 		t.Errorf("a quiet stream did not begin: %q %v", b, err)
@@ -243,24 +243,26 @@ func TestShutdownFinishesWhatIsUnderWay(t *testing.T) {
 		}
 	}()
 	wait(t, x.started, "the stream reaches X")
-	done, began := make(chan error, 1), time.Now()
+	done := make(chan error, 1)
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		done <- h.server.Shutdown(ctx)
 	}()
 	wait(t, x.left, "the stream ends at once")
-	time.Sleep(50 * time.Millisecond)
-	if c, err := net.Dial("tcp", hostOf(h.public)); err == nil {
-		_ = c.Close()
-		t.Error("it still accepts")
-	}
+	until(t, "it accepts nobody", func() bool {
+		c, err := net.Dial("tcp", hostOf(h.public))
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
 	close(x.release)
 	if a := <-answers; a.StatusCode != http.StatusOK || a.body != "released" {
 		t.Errorf("the request under way: %d %q", a.StatusCode, a.body)
 	}
-	if err := <-done; err != nil || time.Since(began) > 3*time.Second {
-		t.Errorf("Shutdown: %v after %v", err, time.Since(began))
+	if err := <-done; err != nil {
+		t.Errorf("Shutdown: %v", err)
 	}
 	if _, err := idle.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("the idle connection: %v", err)

@@ -19,7 +19,7 @@ func TestShutdownDuringStart(t *testing.T) {
 		served := make(chan error, 1)
 		go func() { served <- s.Serve(ln) }()
 		time.Sleep(time.Duration(i) * time.Microsecond)
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		if err := s.Shutdown(ctx); err != nil {
 			t.Errorf("round %d: %v", i, err)
 		}

