@@ -131,7 +131,7 @@ func quick(t *testing.T, calls map[string]func(context.Context) error) {
 		if err := call(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s with a cancelled context: got error %v, want one with context.Canceled in its chain", name, err)
 		}
-		if took := time.Since(start); took > time.Second {
+		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("%s with a cancelled context took %v", name, took)
 		}
 	}
