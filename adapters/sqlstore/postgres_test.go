@@ -38,7 +38,7 @@ func TestTheServerIsRestarted(t *testing.T) {
 		}
 	}
 	server.Up(t)
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	got, err := s.Vault().Get(t.Context(), "g")
 	for ; err != nil && time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		got, err = s.Vault().Get(t.Context(), "g")
@@ -115,7 +115,7 @@ func TestOpenPostgresFails(t *testing.T) {
 			if strings.Contains(err.Error(), canary) {
 				t.Errorf("the password is shown: %v", err)
 			}
-			if took := time.Since(start); took > 3*time.Second {
+			if took := time.Since(start); took > 8*time.Second {
 				t.Errorf("it took %v", took)
 			}
 		})
@@ -162,7 +162,7 @@ func TestRefreshesLeaveTheIndexesAlone(t *testing.T) {
 		}
 	}
 	var written, spared int
-	for end := time.Now().Add(20 * time.Second); written < grants/each; time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); written < grants/each; time.Sleep(100 * time.Millisecond) {
 		const counts = `SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relid = 'grants'::regclass`
 		if _, err := s.DB().ExecContext(t.Context(), "SELECT pg_stat_force_next_flush()"); err != nil {
 			t.Fatal(err)

@@ -84,7 +84,7 @@ func aLockedDatabase(t *testing.T, d database) {
 	if !errors.Is(err, fault.Unavailable) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a swap that has to wait: got error %v, want unavailable for lack of time", err)
 	}
-	if took := time.Since(start); took > 2*time.Second {
+	if took := time.Since(start); took > 4*time.Second { // SQLite itself waits for five
 		t.Errorf("it gave up after %v", took)
 	}
 	if got, err := s.Vault().Get(t.Context(), "g"); err != nil || got != old {

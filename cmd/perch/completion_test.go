@@ -145,7 +145,7 @@ func TestBashCompletesTheLineAtATerminal(t *testing.T) {
 		if _, err := terminal.WriteString(step.typed); err != nil {
 			t.Fatal(err)
 		}
-		for end := time.Now().Add(20 * time.Second); !strings.Contains(screen.String(), step.shown); time.Sleep(5 * time.Millisecond) {
+		for end := time.Now().Add(time.Minute); !strings.Contains(screen.String(), step.shown); time.Sleep(5 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("after %q the terminal shows %q, not %q", step.typed, screen.String(), step.shown)
 			}

@@ -38,7 +38,7 @@ func perch(t *testing.T, environ []string, in string, args ...string) *ran {
 	t.Helper()
 	r := &ran{}
 	p := &program{in: strings.NewReader(in), out: &r.out, err: &r.err, environ: environ}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	r.code = p.run(ctx, args)
 	return r
@@ -63,7 +63,7 @@ func started(t *testing.T, environ []string, args ...string) (r *ran, stop func(
 // eventually waits until it is true.
 func eventually(t *testing.T, what string, it func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		if it() {
 			return
 		}
