@@ -17,7 +17,7 @@ help: ## show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## try Perch: in memory, with X in a box and a page that signs in
-	@go build -o .cache/perch ./cmd/perch && exec .cache/perch dev
+	@go build -o .cache/perch ./cmd/perch && exec .cache/perch dev --admin-token-file=.cache/perch.admin-token
 
 build: ## build bin/perch
 	CGO_ENABLED=0 go build -trimpath -o bin/perch ./cmd/perch

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"time"
 
 	"perch/adapters/telemetry"
@@ -22,6 +23,7 @@ type devVerb struct {
 	XListen         string `name:"x-listen" default:"127.0.0.1:9090" placeholder:"HOST:PORT" help:"Where X in a box listens."`
 	DemoListen      string `default:"127.0.0.1:8090" placeholder:"HOST:PORT" help:"Where the page that signs in is."`
 	CredentialsFile string `placeholder:"FILE" help:"Write URLs, keys and a grant into this file once everything listens, for scripts."`
+	AdminTokenFile  string `placeholder:"FILE" help:"Write the operators' token into this file, for the operators' verbs."`
 	LogLevel        string `default:"warn" enum:"debug,info,warn,error" placeholder:"LEVEL" help:"How much is logged: debug, info, warn or error."`
 }
 
@@ -52,12 +54,10 @@ func (v devVerb) Run(ctx context.Context, p *program) (err error) {
 	if g.guest, err = welcome(ctx, house, g.sim, urlOf(g.demo)); err != nil {
 		return fmt.Errorf("the demo's client application could not be set up: %w", err)
 	}
-	if v.CredentialsFile != "" {
-		if err := g.writeCredentials(v.CredentialsFile); err != nil {
-			return fmt.Errorf("the credentials file cannot be written: %w", err)
-		}
+	if err := g.write(v); err != nil {
+		return err
 	}
-	g.tell(p)
+	g.tell(p, v.AdminTokenFile)
 	page := demo.Handler(demo.Settings{
 		BaseURL: g.cfg.PublicURL, ClientID: g.guest.publishable, SimulatorURL: urlOf(g.x),
 	})
@@ -124,7 +124,8 @@ func (g *playground) listeners() []net.Listener {
 	return all
 }
 
-func (g *playground) tell(p *program) {
+// tell says where everything is. Of the operators' token it says the file alone.
+func (g *playground) tell(p *program, tokenFile string) {
 	p.say("Perch is up, with X in a box: no account is needed, and nothing is kept.\n\n")
 	fields(p.out, [][]string{
 		{"  Try it", urlOf(g.demo) + "/"},
@@ -137,5 +138,9 @@ func (g *playground) tell(p *program) {
 	p.say("    -H 'Authorization: Bearer %s' \\\n", g.guest.secretKey.Reveal()) // lives as long as this process
 	p.say("    -H 'Perch-Grant: %s' \\\n", g.guest.grant)
 	p.say("    -H 'Content-Type: application/json' -d '{\"text\":\"Hello from Perch\"}'\n\n")
+	if tokenFile != "" {
+		p.say("Or be an operator, of keys, budgets and usage:\n\n  %s --server=%s --admin-token-file=%s apps list\n\n",
+			word(os.Args[0]), urlOf(g.admin), word(tokenFile))
+	}
 	p.say("Ctrl-C ends it.\n")
 }

@@ -87,6 +87,37 @@ func TestDevIsReadyToUse(t *testing.T) {
 	}
 }
 
+// TestOneLineMakesAnOperatorOfDev: the one that dev prints. The token is in its
+// file alone.
+func TestOneLineMakesAnOperatorOfDev(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "it's here", "token")
+	if err := os.Mkdir(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r, stop := started(t, nil, "dev", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0",
+		"--x-listen=127.0.0.1:0", "--demo-listen=127.0.0.1:0", "--admin-token-file="+file)
+	eventually(t, "dev is up", func() bool { return strings.Contains(r.out.String(), "Ctrl-C") })
+	info, err := os.Stat(file)
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file: %v, %v, want mode 0600", info.Mode(), err)
+	}
+	token, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(r.out.String(), word(os.Args[0])+" --server=")
+	line, _, _ = strings.Cut(line, " apps list\n")
+	server, quoted, _ := strings.Cut(line, " --admin-token-file=")
+	if quoted != `'`+strings.ReplaceAll(file, "'", `'\''`)+`'` {
+		t.Errorf("the line names %s", quoted)
+	}
+	perch(t, nil, "", "--server="+server, "--admin-token-file="+file, "apps", "list").says(t, exitDone, "Demo")
+	stop()
+	if said := r.out.String() + r.err.String(); strings.Contains(said, strings.TrimSpace(string(token))) {
+		t.Error("the operators' token is shown")
+	}
+}
+
 func TestDevSaysWhichAddressesAreTaken(t *testing.T) {
 	ln, err := listen(context.Background(), "", "127.0.0.1:0")
 	if err != nil {

@@ -4,9 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
+	"unicode"
 
 	"perch/adapters/xhttp/xsim"
 	"perch/app/grants"
@@ -62,10 +65,28 @@ func welcome(ctx context.Context, house *wiring.House, sim *xsim.Sim, demoURL st
 	return guest{publishable.Reveal(), key, g.ID, who.Username}, nil
 }
 
-// writeCredentials writes what a script needs to use the playground. The file
-// appears whole, and only its owner can read it.
-func (g *playground) writeCredentials(path string) error {
-	text, err := json.MarshalIndent(map[string]string{
+// write writes the files that the flags name.
+func (g *playground) write(v devVerb) error {
+	if v.CredentialsFile != "" {
+		text, err := g.credentials()
+		if err == nil {
+			err = writePrivate(v.CredentialsFile, text)
+		}
+		if err != nil {
+			return fmt.Errorf("the credentials file cannot be written: %w", err)
+		}
+	}
+	if v.AdminTokenFile != "" {
+		if err := writePrivate(v.AdminTokenFile, []byte(g.cfg.AdminToken.Reveal())); err != nil {
+			return fmt.Errorf("the file for the operators' token cannot be written: %w", err)
+		}
+	}
+	return nil
+}
+
+// credentials are what a script needs to use the playground.
+func (g *playground) credentials() ([]byte, error) {
+	return json.MarshalIndent(map[string]string{
 		"base_url":    g.cfg.PublicURL,
 		"admin_url":   urlOf(g.admin),
 		"admin_token": g.cfg.AdminToken.Reveal(),
@@ -75,10 +96,11 @@ func (g *playground) writeCredentials(path string) error {
 		"grant_id":    string(g.guest.grant),
 		"demo_url":    urlOf(g.demo),
 	}, "", "  ")
-	if err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".perch-credentials-*") // mode 0600
+}
+
+// writePrivate writes a file that appears whole, and that only its owner can read.
+func writePrivate(path string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".perch-private-*") // mode 0600
 	if err != nil {
 		return err
 	}
@@ -90,4 +112,15 @@ func (g *playground) writeCredentials(path string) error {
 		return errors.Join(err, os.Remove(f.Name()))
 	}
 	return nil
+}
+
+// word writes text as one word of a shell.
+func word(text string) string {
+	odd := func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-", r)
+	}
+	if strings.ContainsFunc(text, odd) {
+		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	}
+	return text
 }
