@@ -23,6 +23,9 @@ func (s *Server) action(r *request) error {
 	if !ok {
 		return unknownAction(r)
 	}
+	if err := r.checkWithin(); err != nil {
+		return err
+	}
 	key, err := r.idempotencyKey(act)
 	if err != nil {
 		return err

@@ -29,10 +29,7 @@ const (
 // wantsLater reports whether the caller prefers the action to be performed later,
 // and it can be. Otherwise the preference is ignored (RFC 7240 section 2).
 func (s *Server) wantsLater(r *request, act xapi.Action) bool {
-	if !deliveries.Takes(act) || r.caller.App.ID == "" {
-		return false
-	}
-	return prefersLater(r.joined("Prefer"))
+	return deliveries.Takes(act) && r.caller.App.ID != "" && prefersLater(r.joined("Prefer"))
 }
 
 // prefersLater reads a Prefer header. Of a preference that is there more than once
@@ -55,6 +52,16 @@ func (s *Server) goesLater(r *request, act xapi.Action, key string) (bool, error
 	}
 	used, err := s.services.Deliveries.Used(r.ctx, r.caller.App.ID, r.caller.Grant, act, key)
 	return !used, err
+}
+
+// checkWithin refuses a time for a delivery that nobody asked for: the action
+// would be performed at once.
+func (r *request) checkWithin() error {
+	if r.has(deliverWithin) && !prefersLater(r.joined("Prefer")) {
+		return fault.New(fault.Invalid, "%s is for calls that are made later; send Prefer: %s with it, or leave it out. "+
+			"Nothing was done", deliverWithin, respondAsync)
+	}
+	return nil
 }
 
 // deliver takes the call over and says where to look for what becomes of it.

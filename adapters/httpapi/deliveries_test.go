@@ -116,6 +116,22 @@ func TestThePreferenceIsIgnoredWhereItCannotBeMet(t *testing.T) {
 	}
 }
 
+// TestATimeWithoutThePreferenceIsRefused: the post would go at once.
+func TestATimeWithoutThePreferenceIsRefused(t *testing.T) {
+	h := build(t, plan{})
+	asked := len(h.sim.Ledger())
+	for what, header := range map[string]string{"none": "Accept: */*", "another": "Prefer: return=minimal"} {
+		a := h.act("POST", "/2/tweets", `{"text":"not now"}`, deliverWithin+": 60", header)
+		if detail, _ := a.json(t)["detail"].(string); a.StatusCode != http.StatusBadRequest ||
+			!strings.Contains(detail, "send Prefer: respond-async with it") {
+			t.Errorf("preference %s: %d %s", what, a.StatusCode, a.body)
+		}
+	}
+	if more := len(h.sim.Ledger()) - asked; more != 0 {
+		t.Errorf("X heard of it %d times", more)
+	}
+}
+
 func TestWhatCannotBeSentLaterIsRefusedAtOnce(t *testing.T) {
 	h := build(t, plan{})
 	weak := h.key(apikey.Key{App: h.app.ID, Kind: apikey.Secret, Grants: nil, Actions: []string{"read"}})
