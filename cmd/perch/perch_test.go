@@ -116,6 +116,8 @@ func TestMisuse(t *testing.T) {
 		{"keys rotate k --overlap=1d", `--overlap is "1d", which is no length of time`},
 		{"keys add --app=a --expires=30d", `--expires is "30d", which is no length of time; write it as 90m or 720h; perch keys`},
 		{"apps change a", "--cookies, --dpop, --limit or a budget; perch apps change --help shows how"},
+		{"apps add A --budget-day -1", `--budget-day is "-1", which is no amount; write US dollars, as 5 or 12.50, or 0 for no budget; perch`},
+		{"apps change a --grant-budget-month -.5", `--grant-budget-month is "-.5", which is no amount`},
 		{"operators change o", "say what to change: --name, --role or --expires; perch operators change --help shows how"},
 		{"operators change o --expires=30d", `--expires is "30d", which is no length of time; write it as 90m or 720h, or as never`},
 		{"operators add Zoë", "--role"},

@@ -41,12 +41,18 @@ func inWords(err error) string {
 // wrongTime is how the parser of flags refuses a length of time.
 var wrongTime = regexp.MustCompile(`^(--[a-z-]+): expected duration but got ("[^"]*").*$`)
 
+// wrongMoney is how it refuses an amount that begins like a flag: one below zero.
+var wrongMoney = regexp.MustCompile(`^(--[a-z-]*budget-[a-z]+): expected string value but got ("[^"]*") \(short flag\).*$`)
+
 // misread says what is wrong with a command line, and where its verb is
 // explained.
 func misread(err error) string {
 	say, verb := err.Error(), "perch"
 	if m := wrongTime.FindStringSubmatch(say); m != nil {
 		say = m[1] + " is " + m[2] + ", which is no length of time; write it as 90m or 720h"
+	}
+	if m := wrongMoney.FindStringSubmatch(say); m != nil {
+		say = m[1] + " is " + m[2] + ", which is no amount; write US dollars, as 5 or 12.50, or 0 for no budget"
 	}
 	if parse, ok := errors.AsType[*kong.ParseError](err); ok && parse.Context != nil {
 		verb = pathOf(parse.Context)
