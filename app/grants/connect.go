@@ -208,7 +208,7 @@ func outcome(err error) audit.Outcome {
 	switch {
 	case err == nil:
 		return audit.Done
-	case errors.Is(err, fault.Forbidden), errors.Is(err, fault.Invalid):
+	case errors.Is(err, fault.Forbidden), errors.Is(err, fault.Invalid), fault.SlugOf(err) == grantExists:
 		return audit.Refused
 	}
 	return audit.Failed

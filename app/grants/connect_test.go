@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"perch/adapters/xhttp/xsim"
+	"perch/domain/audit"
 	"perch/domain/fault"
 	"perch/domain/oauth"
 	"perch/domain/secret"
@@ -272,6 +273,9 @@ func TestImport(t *testing.T) {
 	again := h.issued(1)
 	if _, err := h.Import(t.Context(), app, xapp.Default, again); fault.SlugOf(err) != "grant-exists" {
 		t.Errorf("a second import: %v", err)
+	}
+	if refused, failed := h.log.count("grant.import", audit.Refused), h.log.count("grant.import", audit.Failed); refused != 1 || failed != 0 {
+		t.Errorf("a second import is written down %d times as refused and %d times as failed", refused, failed)
 	}
 	if got := h.read(g.ID); got.Generation != 1 {
 		t.Errorf("a second import replaced the tokens: generation %d", got.Generation)

@@ -61,10 +61,13 @@ func (s *Service) Import(ctx context.Context, app client.AppID, x xapp.ID, in Im
 	if errors.Is(err, fault.Conflict) {
 		return g, fault.New(fault.Conflict, "the user has, or had, a grant of this client application: its tokens may be "+
 			"newer, or it was revoked. It was left as it is; import with replace to put these tokens in its place").
-			Named("grant-exists")
+			Named(grantExists)
 	}
 	return g, err
 }
+
+// grantExists is the slug of an import that changes nothing.
+const grantExists = "grant-exists"
 
 func (in Import) check(now time.Time) error {
 	switch {
