@@ -72,7 +72,7 @@ func (s *Service) Arrive(ctx context.Context, from netip.Addr) (map[string]strin
 	}
 	all := standings(s.address, v, at)
 	if !v.Allowed {
-		return nil, refusedByUs(all)
+		return nil, refusedByUs(all, false)
 	}
 	return heads(all), nil
 }
@@ -117,19 +117,19 @@ func compare(a, b float64) int {
 	return 0
 }
 
-// refusedByUs says whose limit it was.
-func refusedByUs(all []standing) error {
+// refusedByUs says whose limit it was. A session is told so: it counts as a key,
+// and has none.
+func refusedByUs(all []standing, session bool) error {
 	s := all[0]
 	subject := map[quota.Subject]string{
 		quota.Address: "address", quota.Key: "key", quota.Application: "application", quota.Grant: "grant",
 	}[s.rule.Subject]
-	of := "calls"
-	if s.rule.Class != "" {
-		of = "calls of " + s.rule.Class
+	whom := subject
+	if session && s.rule.Subject == quota.Key {
+		whom = "session"
 	}
-	f := fault.New(fault.Limited, "this %s has made its %d %s of this window (%s); the limit is this Perch's, not X's. "+
-		"Try again when the window has ended", subject, s.rule.Max, of, quota.Length(s.rule.Window)).
-		Named("limit-reached").After(max(s.until, 1)).
+	f := fault.New(fault.Limited, "this %s has made its %s; free again in %s. The limit is this Perch's, not X's",
+		whom, s.rule.Words(), quota.Soon(s.until)).Named("limit-reached").After(max(s.until, 1)).
 		With("limited", subject).With("window", quota.Length(s.rule.Window)).With("limit", s.rule.String())
 	for name, value := range heads(all) {
 		f = f.Heading(name, value)

@@ -62,6 +62,39 @@ func TestEachRuleCountsItsSubject(t *testing.T) {
 	}
 }
 
+// TestARefusalSaysInWordsWhatIsUsedUp, by whom, and when it is free again.
+func TestARefusalSaysInWordsWhatIsUsedUp(t *testing.T) {
+	const free = "; free again in 15 min. The limit is this Perch's, not X's"
+	for _, c := range []struct{ rule, actor, want string }{
+		{"grant/write:2/15m", "key_1", "this grant has made its 2 writes in 15 minutes" + free},
+		{"key:2/15m", "key_1", "this key has made its 2 calls in 15 minutes" + free},
+		{"key:2/15m", "ses_1", "this session has made its 2 calls in 15 minutes" + free},
+		{"app/createPosts:2/15m", "ses_1", "this application has made its 2 calls of createPosts in 15 minutes" + free},
+	} {
+		w := newWorld(t, 1, 1, nil, c.rule)
+		who := w.caller(0)
+		who.Actor = c.actor
+		for range 2 {
+			w.answer(t, who, posts, ports.Reply{Status: 201}, nil)
+		}
+		_, err := w.quotas[0].Enter(t.Context(), who, w.call(posts))
+		if e := problem(t, err); e.Say != c.want {
+			t.Errorf("%s, %s: %q, want %q", c.rule, c.actor, e.Say, c.want)
+		}
+	}
+	w := newWorld(t, 1, 1, nil, "address:1/15m")
+	from := netip.MustParseAddr("192.0.2.1")
+	for range 2 {
+		if _, err := w.quotas[0].Arrive(t.Context(), from); err != nil {
+			if e := problem(t, err); e.Say != "this address has made its 1 call in 15 minutes"+free {
+				t.Error(e.Say)
+			}
+			return
+		}
+	}
+	t.Error("the address is not limited")
+}
+
 // TestAllOrNoneIsSpent: where one limit refuses, the others lose nothing.
 func TestAllOrNoneIsSpent(t *testing.T) {
 	w := newWorld(t, 1, 1, nil, "app:10/h", "grant:3/h", "key/write:5/d")

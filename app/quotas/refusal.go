@@ -20,7 +20,7 @@ func (b *bill) refusal(v quota.Verdict) error {
 	case worst < 0:
 		return b.crowded(v)
 	case worst < len(b.rules):
-		return refusedByUs(standings(b.rules, v, b.at))
+		return refusedByUs(standings(b.rules, v, b.at), b.session)
 	}
 	w, g := b.windows[worst-len(b.rules)], v.Grips[worst]
 	if g.Remaining > 0 {

@@ -45,6 +45,7 @@ func New(s ports.QuotaStore, rules []quota.Rule, windows bool, now func() time.T
 type bill struct {
 	at      time.Time
 	app     client.AppID
+	session bool // asks
 	rules   []quota.Rule
 	windows []window
 	parts   []part
@@ -58,7 +59,7 @@ func (s *Service) bill(ctx context.Context, who ports.Caller, call ports.Call) (
 	if err != nil {
 		return nil, err
 	}
-	b := &bill{at: s.now(), app: who.App.ID, rules: rules, windows: s.windowsOf(who, call)}
+	b := &bill{at: s.now(), app: who.App.ID, session: who.Session(), rules: rules, windows: s.windowsOf(who, call)}
 	for _, r := range rules {
 		id, _ := whose(r.Subject, who)
 		b.charges = append(b.charges, charge(r, id))

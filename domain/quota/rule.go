@@ -56,9 +56,13 @@ func ParseRule(text string) (Rule, error) {
 	calls, window, ok2 := strings.Cut(rate, "/")
 	n, ok3 := number(calls, mostCalls)
 	length, ok4 := parseWindow(window)
+	if _, err := strconv.ParseInt(calls, 10, 64); err == nil && !ok3 && ok4 {
+		return Rule{}, fault.New(fault.Invalid, "%q allows %s calls; write a number from 1 to %d, with no sign or zero before it",
+			short(text), short(calls), mostCalls)
+	}
 	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return Rule{}, fault.New(fault.Invalid, "%q is no limit; write SUBJECT:CALLS/WINDOW, as app:6000/m or "+
-			"grant/write:100/15m, with a window of s, m, h or d", short(text))
+			"grant/write:100/15m, with a window of s, m, h or d, 31d at most", short(text))
 	}
 	subject, class, classed := strings.Cut(whose, "/")
 	r := Rule{Subject(subject), class, Limit{Max: n, Window: length}}

@@ -31,8 +31,9 @@ func TestRulesAreReadAndWritten(t *testing.T) {
 func TestWhatIsNoRuleIsRefusedAndSaysWhy(t *testing.T) {
 	for text, want := range map[string]string{
 		"": "is no limit", "app": "is no limit", "app:6000": "is no limit", "app:6000/": "is no limit",
-		"app:0/m": "is no limit", "app:-1/m": "is no limit", "app:+1/m": "is no limit", "app:01/m": "is no limit",
-		"app:1000000001/m": "is no limit", "app:1/32d": "is no limit", "app:1/0s": "is no limit", "app:1/w": "is no limit",
+		"app:0/m": `"app:0/m" allows 0 calls; write a number from 1 to 1000000000`, "app:-1/m": "from 1", "app:+1/m": "with no sign",
+		"app:01/m": "zero before it", "app:1000000001/m": "from 1 to 1000000000", "app:0/w": "is no limit",
+		"app:1/32d": "31d at most", "app:1/0s": "is no limit", "app:1/w": "is no limit",
 		"app:1/m ": "is no limit", "APP:1/m": "each address, key, app or grant", "user:1/m": "each address, key, app or grant",
 		":1/m": "each address, key, app or grant", "address/read:1/m": "write address:1/m", "app/:1/m": "names the actions",
 		"app/writes:1/m": "names the actions", "app/tag:Posts:1/m": "is no limit",
