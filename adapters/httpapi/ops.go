@@ -2,6 +2,11 @@ package httpapi
 
 import (
 	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"perch/domain/xapp"
 )
 
 // alive says that the process answers.
@@ -32,7 +37,13 @@ func (s *Server) ready(r *request) error {
 	}
 	for _, f := range report.Parts {
 		part := partView{Name: f.Name, Status: "ok"}
-		if f.Err != nil {
+		switch {
+		case f.Err == nil && len(f.Holds) > 0:
+			part.Status = "degraded"
+			if s.admin {
+				part.Error = heldBack(f.Holds)
+			}
+		case f.Err != nil:
 			part.Status = "unavailable"
 			s.log.WarnContext(r.ctx, "a part does not answer", "part", f.Name, "request", r.id, "err", f.Err)
 			if s.admin {
@@ -44,3 +55,41 @@ func (s *Server) ready(r *request) error {
 	r.json(plainJSON, view)
 	return nil
 }
+
+// heldBack names the events of holds, each once.
+func heldBack(holds []xapp.Hold) string {
+	var events []string
+	for _, h := range holds {
+		events = append(events, h.Event)
+	}
+	slices.Sort(events)
+	return "calls are refused for " + strings.Join(slices.Compact(events), ", ") + "; GET /admin/v1/x and perch x say more"
+}
+
+type holdView struct {
+	XApp    string     `json:"x_app"`
+	Group   string     `json:"group"` // empty: all
+	Event   string     `json:"event"`
+	Refuses bool       `json:"refuses"`
+	Say     string     `json:"say"`
+	Cause   string     `json:"cause"`
+	Since   *time.Time `json:"since"`
+	NextTry *time.Time `json:"next_try"`
+	Until   *time.Time `json:"until"` // null: until X answers
+}
+
+// showX says for what this process leaves X alone.
+func (s *Server) showX(r *request) error {
+	view := map[string][]holdView{"data": {}}
+	for _, h := range s.services.Health.Holds() {
+		view["data"] = append(view["data"], holdView{
+			XApp: string(h.XApp), Group: h.Group, Event: h.Event, Refuses: h.Refuses, Say: h.Say,
+			Cause: strings.ReplaceAll(h.Cause.Error(), "\n", ": "),
+			Since: instant(millis(h.Since)), NextTry: instant(millis(h.NextTry)), Until: instant(millis(h.Until)),
+		})
+	}
+	r.json(plainJSON, view)
+	return nil
+}
+
+func millis(t time.Time) time.Time { return t.Truncate(time.Millisecond) }

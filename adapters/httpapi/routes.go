@@ -134,6 +134,7 @@ func (s *Server) adminRoutes() []route {
 		{del, "/admin/v1/operators/:id", guardOwner, shareNobody, noLimit, problems, (*Server).revokeOperator},
 		{post, "/admin/v1/operators/:id/rotate", guardOwner, shareNobody, jsonLimit, problems, (*Server).rotateOperator},
 		{get, "/admin/v1/usage", guardViewer, shareNobody, noLimit, problems, (*Server).showAllUsage},
+		{get, "/admin/v1/x", guardViewer, shareNobody, noLimit, problems, (*Server).showX},
 		{get, healthPath, guardAnyone, shareNobody, noLimit, problems, (*Server).alive},
 		{get, readyPath, guardAnyone, shareNobody, noLimit, problems, (*Server).ready},
 	}

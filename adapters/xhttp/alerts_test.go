@@ -60,11 +60,11 @@ func TestAnAlertSaysWhatHappenedBelow(t *testing.T) {
 		verb          string
 		words         []string
 	}{
-		"X fails": {failuresToOpen, 503, "{}", "x.breaker.open", []string{"status 503, transaction 1234abcd"}},
+		"X fails": {failuresToOpen, 503, "{}", "x.breaker.open", []string{"status 503 from X, transaction 1234abcd"}},
 		"a cap": {1, 429, `{"title":"UsageCapExceeded","detail":"` + canary + `"}`, "x.usage_cap.open",
-			[]string{"usage cap is used up", "status 429, transaction 1234abcd"}},
+			[]string{"usage cap is used up", "status 429 from X, transaction 1234abcd"}},
 		"no credits":     {1, 402, "{}", "x.out_of_credits.open", []string{"buy credits", "status 402"}},
-		"refused tokens": {freshToOpen, 401, "{}", "x.auth_outage.open", []string{"of many users", "status 401, transaction 1234abcd"}},
+		"refused tokens": {freshToOpen, 401, "{}", "x.auth_outage.open", []string{"of many users", "status 401 from X, transaction 1234abcd"}},
 		"a limit":        {1, 429, "{}", "x.rate_limit.open", []string{"status 429"}},
 	} {
 		t.Run(name, func(t *testing.T) {

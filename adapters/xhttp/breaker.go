@@ -2,7 +2,6 @@ package xhttp
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
-	"perch/domain/audit"
 	"perch/domain/fault"
 	"perch/domain/xapp"
 	"perch/ports"
@@ -44,8 +42,9 @@ type circuits struct {
 
 type circuit struct {
 	*gobreaker.TwoStepCircuitBreaker[struct{}]
-	opened atomic.Pointer[time.Time]
-	why    atomic.Pointer[error] // the last failure
+	changed atomic.Pointer[time.Time] // its state, last
+	why     atomic.Pointer[error]     // the last failure
+	began   atomic.Pointer[onset]     // when it opened
 }
 
 // told lets the breaker know what came of a call: X's failure, nil, or errUntried.
@@ -79,7 +78,7 @@ func (c *circuits) at(s spot) *circuit {
 			IsExcluded:   func(err error) bool { return errors.Is(err, errUntried) },
 			OnStateChange: func(_ string, from, to gobreaker.State) {
 				now := time.Now()
-				one.opened.Store(&now)
+				one.changed.Store(&now)
 				c.tell(s, one, from, to)
 			},
 		})
@@ -93,7 +92,7 @@ var errUntried = errors.New("the endpoint was not tried")
 
 // wait is how long an open one stays so, at least.
 func (c *circuits) wait(one *circuit) time.Duration {
-	if at := one.opened.Load(); at != nil {
+	if at := one.changed.Load(); at != nil {
 		return max(c.rest-time.Since(*at), time.Second)
 	}
 	return c.rest
@@ -106,23 +105,10 @@ func (c *circuits) tell(s spot, one *circuit, from, to gobreaker.State) {
 	case to == gobreaker.StateClosed:
 		over(c.observer, s, c.verb)
 	case from == gobreaker.StateClosed:
-		alert(c.observer, s, c.verb, fault.New(fault.Unavailable, "%s; X is left alone with that, and tried again every %v",
-			c.what, c.rest).Because(*one.why.Load()))
+		began := alert(c.observer, c.verb, s, fault.New(fault.Unavailable,
+			"%s; X is left alone with that, and tried again every %v", c.what, c.rest), *one.why.Load())
+		one.began.Store(&began)
 	}
-}
-
-// alert tells that something goes wrong from now on.
-func alert(o ports.Observer, s spot, verb string, why error) {
-	o.Observe(context.Background(), audit.Event{
-		At: time.Now().UTC(), XApp: s.x, Target: s.group, Verb: verb + ".open", Outcome: audit.Failed, Err: why,
-	})
-}
-
-// over tells that it is well again.
-func over(o ports.Observer, s spot, verb string) {
-	o.Observe(context.Background(), audit.Event{
-		At: time.Now().UTC(), XApp: s.x, Target: s.group, Verb: verb + ".close", Outcome: audit.Done,
-	})
 }
 
 // Breakers is a ports.Breaker: one for each X App.

@@ -198,9 +198,9 @@ func wait(t xapi.Trouble, header http.Header) time.Duration {
 // answered says what X answered, and what X's support can find it by.
 func answered(r ports.Reply) error {
 	if r.Transaction == "" {
-		return fmt.Errorf("X answered with status %d", r.Status)
+		return fmt.Errorf("status %d from X", r.Status)
 	}
-	return fmt.Errorf("X answered with status %d, transaction %s", r.Status, r.Transaction)
+	return fmt.Errorf("status %d from X, transaction %s", r.Status, r.Transaction)
 }
 
 // failureOf is X's failure in what became of a call. What the client did itself

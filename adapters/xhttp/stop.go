@@ -26,6 +26,7 @@ type stops struct {
 }
 
 type stop struct {
+	began   onset
 	until   time.Time // as far as X says
 	next    time.Time // when a call goes through to see
 	probing bool
@@ -66,10 +67,9 @@ func (s *stops) told(at spot, o outcome) {
 	one := s.of[at]
 	switch {
 	case o.trouble == s.trouble && one == nil:
-		one = &stop{}
+		one = &stop{began: alert(s.observer, s.verb, at, s.trouble.Fault(o.reply.Whole).After(o.wait), answered(o.reply))}
 		one.renew(o.wait)
 		s.of[at] = one
-		alert(s.observer, at, s.verb, s.trouble.Fault(o.reply.Whole).After(o.wait).Because(answered(o.reply)))
 	case o.trouble == s.trouble:
 		one.renew(o.wait)
 	case one != nil && !s.refuse && o.failure == nil && !time.Now().Before(one.until):

@@ -34,6 +34,7 @@ type storms struct {
 // A storm is what is known of one X App.
 type storm struct {
 	on      bool
+	began   onset
 	turn    int                  // how often it began, went on or ended
 	until   time.Time            // X is left alone; then one token after the other is tried
 	tried   map[string]time.Time // tokens that X refused in this turn, by digest
@@ -119,9 +120,9 @@ func (s *storms) refused(c ports.Call, one *storm, mark string, r ports.Reply) {
 		return
 	}
 	if !one.on {
-		alert(s.observer, spot{x: c.XApp}, stormVerb, fault.New(fault.Unavailable,
+		one.began = alert(s.observer, stormVerb, spot{x: c.XApp}, fault.New(fault.Unavailable,
 			"X refuses the access tokens of many users at once, fresh ones too; X is left alone with that, and tried "+
-				"again every %v", s.rest).Because(answered(r)))
+				"again every %v", s.rest), answered(r))
 	}
 	one.on, one.until = true, now.Add(s.rest)
 	one.turns()

@@ -3,11 +3,13 @@ package health_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"perch/app/health"
+	"perch/domain/xapp"
 )
 
 type part func(context.Context) error
@@ -48,4 +50,26 @@ func TestWhoAsksOftenGetsTheSameAnswer(t *testing.T) {
 			t.Errorf("in five seconds X was asked %d times", asked)
 		}
 	})
+}
+
+func TestWhatXIsLeftAloneForLeavesPerchReady(t *testing.T) {
+	fine := part(func(context.Context) error { return nil })
+	holds := func() []xapp.Hold {
+		return []xapp.Hold{
+			{XApp: "b", Event: "x.breaker", Refuses: true}, {XApp: "a", Group: "reads", Event: "x.usage_cap", Refuses: true},
+			{XApp: "a", Group: "reads", Event: "x.rate_limit"},
+		}
+	}
+	s := health.New(health.Part{Name: "x", Pinger: fine, Required: true, Holds: holds}, health.Part{Name: "store", Pinger: fine})
+	r := s.Ready(t.Context())
+	if !r.Ready || len(r.Parts[0].Holds) != 2 || len(r.Parts[1].Holds) != 0 {
+		t.Errorf("%+v", r)
+	}
+	var events []string
+	for _, h := range s.Holds() {
+		events = append(events, string(h.XApp)+" "+h.Event)
+	}
+	if want := []string{"a x.rate_limit", "a x.usage_cap", "b x.breaker"}; !slices.Equal(events, want) {
+		t.Errorf("got %q", events)
+	}
 }

@@ -1,11 +1,13 @@
-// Package health says whether Perch can do its work, and if not, why.
+// Package health says whether Perch can do its work, and if not, or not all of it, why.
 package health
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
+	"perch/domain/xapp"
 	"perch/ports"
 )
 
@@ -18,6 +20,16 @@ type Part struct {
 	Name     string
 	Pinger   ports.Pinger
 	Required bool // without it Perch is not ready
+
+	Holds func() []xapp.Hold // for what it is left alone, if it is X; nil: for nothing
+}
+
+// refusing lists the holds for which calls are refused.
+func (p Part) refusing() []xapp.Hold {
+	if p.Holds == nil {
+		return nil
+	}
+	return slices.DeleteFunc(p.Holds(), func(h xapp.Hold) bool { return !h.Refuses })
 }
 
 // A Report is what the parts answered.
@@ -28,8 +40,9 @@ type Report struct {
 
 // A Finding is one part's answer. Err is for operators.
 type Finding struct {
-	Name string
-	Err  error
+	Name  string
+	Err   error
+	Holds []xapp.Hold // for which calls are refused, though it answers
 }
 
 // Service asks the parts.
@@ -61,7 +74,7 @@ func (s *Service) ask(ctx context.Context) Report {
 	report := Report{Ready: true, Parts: make([]Finding, len(s.parts))}
 	var all sync.WaitGroup
 	for i, p := range s.parts {
-		all.Go(func() { report.Parts[i] = Finding{p.Name, p.Pinger.Ping(ctx)} })
+		all.Go(func() { report.Parts[i] = Finding{Name: p.Name, Err: p.Pinger.Ping(ctx), Holds: p.refusing()} })
 	}
 	all.Wait()
 	for i, f := range report.Parts {
@@ -70,4 +83,16 @@ func (s *Service) ask(ctx context.Context) Report {
 		}
 	}
 	return report
+}
+
+// Holds lists for what X is left alone by this process, by X App, group and event.
+func (s *Service) Holds() []xapp.Hold {
+	var all []xapp.Hold
+	for _, p := range s.parts {
+		if p.Holds != nil {
+			all = append(all, p.Holds()...)
+		}
+	}
+	slices.SortFunc(all, xapp.Hold.Compare)
+	return all
 }

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 func TestCompletionOffersWhatMayStandThere(t *testing.T) {
 	for line, want := range map[string]string{
 		"gr":                                "grants",
-		"":                                  "dev serve simulate apps xapps keys grants usage deliveries operators keyset migrate backup restore doctor completion version",
+		"":                                  "dev serve simulate apps xapps keys grants x usage deliveries operators keyset migrate backup restore doctor completion version",
 		"grants ":                           "list revoke import export",
 		"--server http://a --json grants l": "list",
 		"grants list --st":                  "--state",
@@ -50,7 +50,7 @@ func TestCompletionOffersWhatMayStandThere(t *testing.T) {
 		"apps list --ca-file=":              files,
 		"serve --keyset-file ./k":           files,
 		"apps show ":                        "",
-		"fly ":                              "dev serve simulate apps xapps keys grants usage deliveries operators keyset migrate backup restore doctor completion version",
+		"fly ":                              "dev serve simulate apps xapps keys grants x usage deliveries operators keyset migrate backup restore doctor completion version",
 	} {
 		words := strings.Split(line, " ")
 		r := perch(t, nil, "", append([]string{completes}, words...)...)

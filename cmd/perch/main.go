@@ -22,6 +22,7 @@ type verbs struct {
 	Xapps      xappVerbs      `cmd:"" help:"X Apps: the developer apps of X through which Perch acts."`
 	Keys       keyVerbs       `cmd:"" help:"API keys of client applications."`
 	Grants     grantVerbs     `cmd:"" help:"Grants: what users have allowed client applications."`
+	X          xVerb          `cmd:"" help:"For what the Perch that answers leaves X alone at the moment: limits, caps, credits, outages."`
 	Usage      usageVerb      `cmd:"" help:"What calls cost at X, what the cache saved, and what is left of budgets."`
 	Deliveries deliveryVerbs  `cmd:"" help:"Deliveries: calls that are performed later."`
 	Operators  operatorVerbs  `cmd:"" help:"Operators: who may run this Perch, and how far each may go."`
@@ -75,7 +76,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	parser, err := kong.New(&verbs{}, append(p.settings.Options(),
 		kong.Name("perch"),
 		kong.Description("Perch holds X users' OAuth tokens so that frontends never do.\n\n"+
-			"The verbs of operators (apps, xapps, keys, grants, usage, deliveries, operators) take --server, "+
+			"The verbs of operators (apps, xapps, keys, grants, x, usage, deliveries, operators) take --server, "+
 			"--admin-token-file, --ca-file, --insecure-http and --json, before the verb or behind it."),
 		kong.Writers(p.out, p.err),
 		kong.Exit(func(int) { helped = true }),

@@ -61,10 +61,14 @@ func (d *desk) environ() []string {
 }
 
 const (
-	app1   = `{"id":"app_1","name":"One\u001b[31m","x_app":"default","status":"active","origins":["https://a.example"],"redirect_uris":["https://a.example/cb"],"actions":["everything"],"scopes":["tweet.read"],"created_at":"2026-01-02T03:04:05Z"}`
-	app2   = `{"id":"app_2","limits":["key:10/s","app:900/15m"],"budget_day":"5.00","budget_month":"100.00","grant_budget_month":"0.50"}`
-	key1   = `{"id":"key_1","app_id":"app_1","kind":"secret","hint":"sk_ABC…WXYZ","app_only":true,"created_at":"2026-01-02T03:04:05Z","expires_at":null,"revoked_at":null,"key":"sk_SHOWNONCE"}`
-	key2   = `{"id":"key_2","app_id":"app_1","kind":"secret","name":"CI","hint":"sk_DEF…WXYZ","grants":["g1","g2"],"actions":["read","tag:Posts"],"addresses":["192.0.2.0/24"],"app_only":false,"created_at":"2026-01-02T03:04:05Z","expires_at":null,"revoked_at":null,"last_used_at":"2026-03-04T05:06:07Z"}`
+	app1  = `{"id":"app_1","name":"One\u001b[31m","x_app":"default","status":"active","origins":["https://a.example"],"redirect_uris":["https://a.example/cb"],"actions":["everything"],"scopes":["tweet.read"],"created_at":"2026-01-02T03:04:05Z"}`
+	app2  = `{"id":"app_2","limits":["key:10/s","app:900/15m"],"budget_day":"5.00","budget_month":"100.00","grant_budget_month":"0.50"}`
+	key1  = `{"id":"key_1","app_id":"app_1","kind":"secret","hint":"sk_ABC…WXYZ","app_only":true,"created_at":"2026-01-02T03:04:05Z","expires_at":null,"revoked_at":null,"key":"sk_SHOWNONCE"}`
+	key2  = `{"id":"key_2","app_id":"app_1","kind":"secret","name":"CI","hint":"sk_DEF…WXYZ","grants":["g1","g2"],"actions":["read","tag:Posts"],"addresses":["192.0.2.0/24"],"app_only":false,"created_at":"2026-01-02T03:04:05Z","expires_at":null,"revoked_at":null,"last_used_at":"2026-03-04T05:06:07Z"}`
+	hold1 = `{"x_app":"default","group":"reads","event":"x.usage_cap","refuses":true,"say":"X's usage cap is used up","cause":"status 429 from X\u0007",` +
+		`"since":"2026-11-26T12:00:00Z","next_try":"2026-11-26T12:01:00Z","until":"2026-11-26T13:00:00Z"}`
+	hold2 = `{"x_app":"b","group":"","event":"x.auth_outage","refuses":false,"say":"no","cause":"","since":"2026-11-26T12:00:00Z",` +
+		`"next_try":"2026-11-26T12:00:15Z","until":null}`
 	usage1 = `{"from":"2026-11-01","to":"2026-11-26","data":[` + spent1 + `,` + spent1 + `],"more":true,"total":{"calls":2,"resources":4,` +
 		`"cost":"0.02","unsure":"0.005","includes":"0.00","hits":6,"saved":"0.06"},"budgets":[{"app_id":"app_1","per":"month","budget":"5.00",` +
 		`"spent":"0.02","reserved":"0.00","left":"4.98","ends_at":"2026-12-01T00:00:00Z"},{"app_id":"app_1","grant_id":"grant_1","per":"day"}]}`
@@ -159,6 +163,14 @@ func TestVerbsSpeakTheOperatorsAPI(t *testing.T) {
 			strings.Replace(usage1, `"day":"2026-11-26"`, `"app_id":"app_1","grant_id":"","action":"createPosts"`, 2),
 			[]string{"APPLICATION  GRANT  ACTION       CALLS", "app_1        -      createPosts  1 "}},
 		{"usage --by=", "", "GET /admin/v1/usage?by=", strings.Replace(usage1, `"day":"2026-11-26",`, ``, 2), []string{"CALLS  RESOURCES"}},
+		{"x", "", "GET /admin/v1/x", `{"data":[` + hold1 + `,` + hold2 + `]}`, []string{
+			"X APP    GROUP  EVENT          REFUSES         SINCE                    NEXT TRY                 UNTIL\n",
+			"default  reads  x.usage_cap    all             2026-11-26 12:00:00 UTC  2026-11-26 12:01:00 UTC  2026-11-26 13:00:00 UTC\n",
+			"b        all    x.auth_outage  closed windows  2026-11-26 12:00:00 UTC  2026-11-26 12:00:15 UTC  X answers\n",
+			"\nx.usage_cap: X's usage cap is used up.\n  status 429 from X?\n", "ask each replica",
+		}},
+		{"x", "", "GET /admin/v1/x", `{"data":[]}`, []string{"leaves X alone for nothing"}},
+		{"x --json", "", "GET /admin/v1/x", `{"data":[` + hold1 + `]}`, []string{`"next_try": "2026-11-26T12:01:00Z"`}},
 		{"usage --json", "", "GET /admin/v1/usage?by=day", `{"data":[]}`, []string{`"data": []`}},
 		{"usage", "", "GET /admin/v1/usage?by=day", `{"from":"2026-11-01","to":"2026-11-26","data":[],"total":{"unsure":"0.00"},"budgets":[]}`,
 			[]string{"Nothing was asked of X from 2026-11-01 to 2026-11-26."}},

@@ -78,6 +78,17 @@ func TestAUsedUpCapIsLeftAlone(t *testing.T) {
 	if n := s.told("x.usage_cap.open"); n != 1 {
 		t.Errorf("%d alerts", n)
 	}
+	held := s.operator(t, http.StatusOK, "GET", "/admin/v1/x", nil)
+	if held.text("data.0.event") != "x.usage_cap" || held.text("data.0.x_app") != "default" || held.text("data.0.group") != "reads" ||
+		held.text("data.0.cause") == "" || held.field("data.1") != nil {
+		t.Errorf("operators see %s", held.body)
+	}
+	for _, door := range []string{s.public, s.admin} {
+		a := ask(t, s.client, "GET", door+"/readyz", "")
+		if a.status != http.StatusOK || a.text("status") != "ok" || a.text("parts.0.status") != "degraded" {
+			t.Errorf("%s says %d %s", door, a.status, a.body)
+		}
+	}
 }
 
 // Uploads that are slow, and more than may be under way, take no room from posts.

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -55,6 +56,10 @@ func TestXAnswers401ToEverything(t *testing.T) {
 	t.Logf("in %v X's token endpoint was asked %d times", lasted, tries)
 	if most := int(lasted/(15*time.Second)) + 1; tries > most+callers+8 { // those under way when it was seen to fail
 		t.Errorf("that is more than once in 15 seconds")
+	}
+	held := h.operator(t, http.StatusOK, "GET", "/admin/v1/x", nil)
+	if !strings.Contains(held.body, `"event":"x.token_endpoint"`) {
+		t.Errorf("operators see %s", held.body)
 	}
 	listed := h.operator(t, http.StatusOK, "GET", "/admin/v1/grants?limit=100", nil)
 	for i := range users {

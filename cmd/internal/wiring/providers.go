@@ -70,7 +70,7 @@ func newClients(s Stores, ring ports.Keyring, x *xapps.Service, u *uses.Uses) *c
 // it fails for everybody.
 const tokenRest = 15 * time.Second
 
-func newBreaker(o ports.Observer) ports.Breaker { return xhttp.NewBreakers(tokenRest, o) }
+func newBreaker(o ports.Observer) *xhttp.Breakers { return xhttp.NewBreakers(tokenRest, o) }
 
 // newClock looks at the store's clock before anything is dated.
 func newClock(ctx context.Context, s Stores, cfg config.Config) (*clock.Clock, error) {
@@ -157,8 +157,8 @@ func newOperators(
 	return service, service.Close, err
 }
 
-func newHealth(s Stores, x *xhttp.Gateway, ring *keyring.Ring) *health.Service {
-	parts := []health.Part{{Name: "x", Pinger: x}}
+func newHealth(s Stores, x *xhttp.Gateway, b *xhttp.Breakers, ring *keyring.Ring) *health.Service {
+	parts := []health.Part{{Name: "x", Pinger: x, Holds: func() []xapp.Hold { return append(x.Holds(), b.Holds()...) }}}
 	for _, b := range s.Backends {
 		name := b.Name
 		if name == "" {

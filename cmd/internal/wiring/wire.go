@@ -10,6 +10,7 @@ import (
 
 	"perch/adapters/httpapi"
 	"perch/adapters/jws"
+	"perch/adapters/xhttp"
 	"perch/cmd/internal/config"
 	"perch/ports"
 )
@@ -19,7 +20,8 @@ import (
 func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) (*House, func(), error) {
 	wire.Build(
 		openStores, openRing, newGateway, newObserver,
-		openJournal, newClock, newBreaker, newKeyring, newSigner, wire.Bind(new(ports.TokenSigner), new(*jws.Signer)),
+		openJournal, newClock, newBreaker, wire.Bind(new(ports.Breaker), new(*xhttp.Breakers)),
+		newKeyring, newSigner, wire.Bind(new(ports.TokenSigner), new(*jws.Signer)),
 		jws.NewProofs, wire.Bind(new(ports.DPoP), new(*jws.Proofs)),
 		newXApps, newUses, newClients, newGrants, newSessions, newQuotas, newSpending, newReplays, newActions, newGate, newOperators, newHealth,
 		wire.Struct(new(httpapi.Services), "*"), newDoors, newTidier, newKeeper, newHouse, newUsage, newCache, newDeliveries,

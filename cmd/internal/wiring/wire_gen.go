@@ -40,7 +40,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		cleanup()
 		return nil, nil, err
 	}
-	breaker := newBreaker(observer)
+	breakers := newBreaker(observer)
 	service, err := newXApps(ctx, stores, keyring, cfg)
 	if err != nil {
 		cleanup()
@@ -52,7 +52,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		return nil, nil, err
 	}
 	spendingService, cleanup2 := newSpending(ctx, stores, clock, observer, log)
-	grantsService := newGrants(stores, journal, keyring, gateway, breaker, service, clock, spendingService, observer, cfg)
+	grantsService := newGrants(stores, journal, keyring, gateway, breakers, service, clock, spendingService, observer, cfg)
 	signer, err := newSigner(ctx, stores, keyring, clock, cfg)
 	if err != nil {
 		cleanup2()
@@ -90,7 +90,7 @@ func Serve(ctx context.Context, cfg config.Config, v Version, log *slog.Logger) 
 		cleanup()
 		return nil, nil, err
 	}
-	healthService := newHealth(stores, gateway, ring)
+	healthService := newHealth(stores, gateway, breakers, ring)
 	usageService := newUsage(stores, spendingService, clock)
 	services := httpapi.Services{
 		Deliveries: deliveriesService,
