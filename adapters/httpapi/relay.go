@@ -26,7 +26,7 @@ func (s *Server) relay(r *request, act xapi.Action, reply ports.Reply) error {
 		s.explain(r, refused, reply)
 		return nil
 	}
-	if reply.Status == http.StatusNoContent || reply.Status == http.StatusNotModified || reply.Length == 0 {
+	if reply.Status == http.StatusNoContent || reply.Length == 0 {
 		_ = reply.Body.Close()
 		return nil
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -215,17 +216,36 @@ func TestAClientSeesOnlyWhatIsMeantForIt(t *testing.T) {
 					w.Header()[name] = v
 				}
 			}
-			w.WriteHeader(http.StatusFound)
+			w.WriteHeader(http.StatusForbidden)
 			_, _ = w.Write([]byte("{}"))
 		}))
 		reply, body := perform(t, g, readMe(t))
 		if d := cmp.Diff(map[string][]string(in), reply.Header); d != "" {
 			t.Errorf("header (-want +got):\n%s", d)
 		}
-		if reply.Status != http.StatusFound || body != "{}" || reply.Transaction != "tx-1" {
+		if reply.Status != http.StatusForbidden || body != "{}" || reply.Transaction != "tx-1" {
 			t.Errorf("status %d, body %q, transaction %q", reply.Status, body, reply.Transaction)
 		}
 	})
+}
+
+// Nobody knows what would answer there, nor what X has done.
+func TestXPointingElsewhereIsNoAnswer(t *testing.T) {
+	for _, code := range []int{301, 302, 303, 304, 307, 308} {
+		for kind, call := range calls(t) {
+			var n atomic.Int64
+			g := gateway(t, server(t, func(w http.ResponseWriter, _ *http.Request) {
+				n.Add(1)
+				w.Header().Set("Location", "/2/elsewhere")
+				w.WriteHeader(code)
+			}))
+			reply, err := g.Do(t.Context(), call())
+			if fault.SlugOf(err) != "x-broken-answer" || !errors.Is(err, fault.Upstream) || errors.Is(err, ports.ErrUnsent) ||
+				reply.Status != code || n.Load() != 1 {
+				t.Errorf("%d, %s: asked %d times, %d, %v", code, kind, n.Load(), reply.Status, err)
+			}
+		}
+	}
 }
 
 func TestHeadersOfX(t *testing.T) {

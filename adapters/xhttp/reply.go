@@ -49,6 +49,13 @@ func (g *Gateway) reply(ctx context.Context, a xapi.Action, res *http.Response, 
 		Wait:        asks(res.Header, time.Now()),
 		Transaction: clip(transaction, 100),
 	}
+	if moved(r.Status) {
+		_ = body.Close()
+		r.Body = http.NoBody
+		return r, fault.New(fault.Upstream, "X sent the call elsewhere (status %d), where Perch does not follow; "+
+			"whether it did what was asked is not known", r.Status).
+			Named("x-broken-answer").After(retryAfter(res.Header, time.Now()))
+	}
 	if res.StatusCode < http.StatusOK ||
 		!a.Binary && kindOf(res.Header) == page && r.Status != http.StatusTooManyRequests { // which a page says too
 		_ = body.Close()
@@ -62,6 +69,9 @@ func (g *Gateway) reply(ctx context.Context, a xapi.Action, res *http.Response, 
 	}
 	return g.whole(ctx, a, res, r, body)
 }
+
+// moved reports whether X points elsewhere, where nobody knows what would answer.
+func moved(status int) bool { return status/100 == 3 }
 
 // mostWhole is how many bytes of a reply are kept at once. X's pages are smaller.
 const mostWhole = 4 << 20

@@ -48,7 +48,7 @@ func repeatable(c ports.Call, out *outgoing, reply ports.Reply, err error) bool 
 		return true
 	case c.Action.Method != http.MethodGet || !c.Action.Idempotent || c.Action.Stream || c.Body != nil:
 		return false
-	case err != nil && fault.SlugOf(err) != pageSlug:
+	case err != nil && fault.SlugOf(err) != pageSlug && !moved(reply.Status):
 		return true
 	}
 	switch reply.Status {

@@ -119,6 +119,7 @@ func TestWhatXsAnswerMeans(t *testing.T) {
 		"an answer that is cut":      {replyOf(201, created[:9]), nil, idempotency.Unknown},
 		"a web page":                 {ports.Reply{}, fault.New(fault.Upstream, "a page").Named("x-page"), idempotency.Unknown},
 		"never asked after all":      {ports.Reply{}, errors.Join(broken, ports.ErrUnsent), ""},
+		"a way to somewhere else":    {replyOf(302, `{}`), nil, idempotency.Unknown},
 		"half a body":                {ports.Reply{}, fault.New(fault.Invalid, "the body ended early"), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -28,11 +28,11 @@ func (e entry) total(first int) spend.Amount {
 
 // entry judges the end of a call that was sent. What X refused costs nothing.
 // What X may have done counts as done: a write that X answered with a failure of
-// its own or not at all, and a read without a whole answer.
+// its own, with a redirection or not at all, and a read without a whole answer.
 func (s *Service) entry(t tab, reply ports.Reply, err error) entry {
 	e := entry{tab: t, amount: spend.Amount{Calls: 1}}
 	switch status := reply.Status; {
-	case status == 0, status >= 500 && t.charge.Write, status < 300 && err != nil:
+	case status == 0, status >= 500 && t.charge.Write, status/100 == 3 && t.charge.Write, status < 300 && err != nil:
 		e.counts = true
 		e.unsure()
 	case status < 300:

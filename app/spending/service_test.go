@@ -122,6 +122,8 @@ func TestACallCostsWhatItsEndSays(t *testing.T) {
 		"a post without data":        {"createPosts", "", post, 200, `{"errors":[{}]}`, nil, "0.00", spend.Amount{Calls: 1}},
 		"a post without an answer":   {"createPosts", "", post, 0, "", away, "", spend.Amount{Calls: 1, Cost: 15_000, Unsure: 15_000}},
 		"a post that X failed at":    {"createPosts", "", post, 503, "", nil, "0.015", spend.Amount{Calls: 1, Cost: 15_000, Unsure: 15_000}},
+		"a post that X sent away":    {"createPosts", "", post, 307, "", away, "", spend.Amount{Calls: 1, Cost: 15_000, Unsure: 15_000}},
+		"a page that X sent away":    {"searchPostsRecent", "query=a", "", 302, "", away, "", spend.Amount{}},
 		"a post that was not sent":   {"createPosts", "", post, 0, "", unsent, "", spend.Amount{}},
 		"a post of a bad token":      {"createPosts", "", post, 401, "", away, "", spend.Amount{}},
 		"a post too many":            {"createPosts", "", post, 429, "", nil, "", spend.Amount{}},

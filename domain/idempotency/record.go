@@ -127,7 +127,7 @@ func OutcomeOf(status int, whole bool) Outcome {
 	switch {
 	case status == 401, status == 402, status == 425, status == 429:
 		return Untried // it wants another credential, money, or another time
-	case whole && status >= 200 && status < 500 && status != 408: // whose time was up says nothing of what was done
+	case whole && (status/100 == 2 || status/100 == 4) && status != 408: // whose time was up says nothing of what was done
 		return Final
 	}
 	return Open
