@@ -119,6 +119,7 @@ type Reply struct {
 	Windows     []quota.Window
 	Wait        time.Duration // for which X asks to be left alone (Retry-After), a day at most; 0: it does not ask
 	Transaction string        // X's x-transaction-id
+	Lost        int           // answers of X that were lost before: it may have performed the call so many times more
 }
 
 // ActionEndpoint is X API v2.
@@ -129,7 +130,7 @@ type ActionEndpoint interface {
 	// fault.Limited with ErrUnsent where X refuses for a while what the X App
 	// asks; fault.Upstream for an answer that cannot be used, of which the reply
 	// still holds the status; or the fault with which reading the call's body
-	// failed. The context governs Do and the reply's body until it is closed;
+	// failed. Reply.Lost is set beside an error too. The context governs Do and the reply's body until it is closed;
 	// its deadline ends a write that X has been asked, but its end does not.
 	Do(ctx context.Context, c Call) (Reply, error)
 }

@@ -26,18 +26,40 @@ func (g *Gateway) steady(
 		backoff.WithRandomizationFactor(1), // full jitter: from nothing to twice the interval
 		backoff.WithMaxElapsedTime(0),
 	), 2)
+	var known ending
 	for {
 		reply, out, err := ask()
+		known.next(reply, err)
 		if !repeatable(c, out, reply, err) {
-			return reply, err
+			return known.reply, known.err
 		}
 		if pause := pauses.NextBackOff(); pause == backoff.Stop || !g.repeats.spend() || !rest(ctx, pause) {
-			return reply, err
-		}
-		if err == nil {
-			_ = reply.Body.Close()
+			return known.reply, known.err
 		}
 	}
+}
+
+// An ending is what came of the last try that X can have heard of, or of the last
+// one if X heard of none.
+type ending struct {
+	reply ports.Reply
+	err   error
+	heard bool
+}
+
+// next takes what came of another try.
+func (e *ending) next(reply ports.Reply, err error) {
+	unsent := errors.Is(err, ports.ErrUnsent)
+	switch {
+	case e.heard && unsent:
+		return
+	case e.heard && e.err == nil:
+		_ = e.reply.Body.Close()
+	case e.heard && e.reply.Status < http.StatusMultipleChoices: // 0: there was no answer
+		reply.Lost++
+	}
+	reply.Lost += e.reply.Lost
+	e.reply, e.err, e.heard = reply, err, !unsent
 }
 
 func repeatable(c ports.Call, out *outgoing, reply ports.Reply, err error) bool {

@@ -114,6 +114,70 @@ func executions(
 	return n.Load()
 }
 
+// X performs a read, loses its answer, and is gone when it is asked again.
+func TestAReadWhoseAnswerIsLostIsNotUnsent(t *testing.T) {
+	for name, v := range map[string]struct {
+		fail   http.HandlerFunc
+		slug   string
+		status int
+	}{
+		"no answer": {cut(""), "x-no-answer", 0},
+		"a failure": {status(503, ""), "", 503},
+	} {
+		var s *httptest.Server
+		s = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_ = s.Listener.Close()
+			w.Header().Set("Connection", "close")
+			v.fail(w, r)
+		}))
+		reply, err := gateway(t, s).Do(t.Context(), readMe(t))
+		s.Close()
+		if errors.Is(err, ports.ErrUnsent) || fault.SlugOf(err) != v.slug || reply.Status != v.status || reply.Lost != 0 {
+			t.Errorf("%s: %d, %d lost, %v", name, reply.Status, reply.Lost, err)
+		}
+		if err == nil {
+			if _, err := io.ReadAll(reply.Body); err != nil {
+				t.Errorf("%s: the answer cannot be read any more: %v", name, err)
+			}
+		}
+	}
+}
+
+func TestAnswersThatAreLostAreCounted(t *testing.T) {
+	page := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusTeapot)
+	}
+	torn := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"data":`)
+	}
+	for name, v := range map[string]struct {
+		tries []http.HandlerFunc
+		lost  int
+	}{
+		"at once":             {[]http.HandlerFunc{status(200, "")}, 0},
+		"lost twice":          {[]http.HandlerFunc{cut(""), torn, status(200, "")}, 2},
+		"failures are heard":  {[]http.HandlerFunc{status(502, ""), status(503, ""), status(200, "")}, 0},
+		"lost, then refused":  {[]http.HandlerFunc{cut(""), status(401, "")}, 1},
+		"lost, then a page":   {[]http.HandlerFunc{cut(""), page}, 1},
+		"lost three times":    {[]http.HandlerFunc{cut(""), cut(""), cut("")}, 2},
+		"a failure, then two": {[]http.HandlerFunc{status(502, ""), cut(""), cut("")}, 1},
+	} {
+		var n atomic.Int64
+		g := gateway(t, server(t, func(w http.ResponseWriter, r *http.Request) {
+			v.tries[n.Add(1)-1](w, r)
+		}))
+		reply, err := g.Do(t.Context(), readMe(t))
+		if err == nil {
+			_ = reply.Body.Close()
+		}
+		if reply.Lost != v.lost || int(n.Load()) != len(v.tries) {
+			t.Errorf("%s: asked %d times, %d lost, %v", name, n.Load(), reply.Lost, err)
+		}
+	}
+}
+
 func TestOtherAnswersAreNotRepeated(t *testing.T) {
 	for _, fail := range []http.HandlerFunc{status(500, ""), status(429, ""), status(401, ""), status(503, "60")} {
 		if n := executions(t, server, fail, readMe(t)); n != 1 {

@@ -141,7 +141,19 @@ func (s *Service) perform(ctx context.Context, j job, sent func(context.Context)
 	if err != nil || reply.Status != 401 || j.as.distrust == nil {
 		return reply, err
 	}
-	return s.again(ctx, j, reply)
+	lost := reply.Lost
+	reply, err = s.again(ctx, j, reply)
+	reply.Lost += lost
+	return reply, heard(reply, err)
+}
+
+// heard is the error without ErrUnsent where X was asked before all the same.
+func heard(reply ports.Reply, err error) error {
+	f, ok := errors.AsType[*fault.Error](err)
+	if reply.Lost == 0 || !ok || !errors.Is(err, ports.ErrUnsent) {
+		return err
+	}
+	return f.Because(nil)
 }
 
 // late refuses a call whose time is over.
@@ -221,6 +233,9 @@ func (s *Service) again(ctx context.Context, j job, refused ports.Reply) (ports.
 	j.call.Fresh = !token.Equal(j.call.Token)
 	j.call.Body, j.call.Token = j.body(), token
 	reply, err := s.X.Do(s.inTime(ctx, j), j.call)
+	if errors.Is(err, ports.ErrUnsent) {
+		return known, err
+	}
 	if err == nil && reply.Status == 401 {
 		_ = reply.Body.Close()
 		return reply, fault.New(fault.Upstream, "X refuses even a fresh access token; X may be having trouble. "+

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,34 @@ func TestWhatCannotBeSentPaysNothing(t *testing.T) {
 	call.Query = "token=x"
 	if err := h.Allows(t.Context(), h.parcel("createPosts"), call); !errors.Is(err, fault.Invalid) {
 		t.Errorf("for later: %v", err)
+	}
+}
+
+// A fading X loses so many answers, then wants another token, and is gone.
+type fadingX struct {
+	ports.TwitterGateway
+	lost int
+	gone *bool
+}
+
+func (x fadingX) Do(context.Context, ports.Call) (ports.Reply, error) {
+	if *x.gone {
+		return ports.Reply{}, fault.New(fault.Unavailable, "X is gone").Named("x-unreachable").Because(ports.ErrUnsent)
+	}
+	*x.gone = true
+	return ports.Reply{Status: 401, Lost: x.lost, Body: http.NoBody}, nil
+}
+
+func TestACallWhoseAnswerWasLostIsNotUnsentAfterAll(t *testing.T) {
+	for lost, unasked := range map[int]bool{0: true, 1: false} { // a 401 alone is not performed
+		var log []string
+		h := newHouse(t, quota.Limit{})
+		h.Tolls, h.X = actions.Tolls(booth{"money", &log, false}), fadingX{h.X, lost, new(bool)}
+		reply, err := h.Do(t.Context(), h.request("getUsersMe", ""))
+		want := fmt.Sprintf("money: out, 401, unasked %v", unasked)
+		if fault.SlugOf(err) != "x-unreachable" || reply.Lost != lost || log[len(log)-1] != want {
+			t.Errorf("%d lost: %d, %q, %v", lost, reply.Lost, log, err)
+		}
 	}
 }
 
