@@ -244,3 +244,18 @@ func TestClientApplicationsShareAUsersWindow(t *testing.T) {
 		t.Errorf("a third application has %d calls, want 40", n)
 	}
 }
+
+// X may have counted a read each time that it was asked.
+func TestAnswersThatWereLostUseXsWindowsUp(t *testing.T) {
+	for _, c := range []struct{ before, lost, left int }{{0, 0, 74}, {0, 2, 72}, {73, 2, 0}} {
+		w := newWorld(t, 1, 1, nil)
+		who := w.caller(0)
+		for range c.before {
+			w.answer(t, who, "getUsersMe", ports.Reply{Status: 200}, nil)
+		}
+		w.answer(t, who, "getUsersMe", ports.Reply{Status: 200, Lost: c.lost}, nil)
+		if n := w.left(t, who, "getUsersMe", 100); n != c.left {
+			t.Errorf("%d lost after %d: %d are left, want %d", c.lost, c.before, n, c.left)
+		}
+	}
+}

@@ -111,6 +111,7 @@ func (s *Service) Enter(ctx context.Context, who ports.Caller, call ports.Call) 
 			s.giveBack(ctx, b, v)
 			return
 		}
+		s.lost(ctx, b, reply.Lost)
 		a := answer{who, call, b, v, reply, err, s.now()}
 		if notes := s.heard(a); len(notes) > 0 {
 			_ = s.store.Note(ctx, s.now(), notes) // what is not noted is heard again
@@ -179,6 +180,18 @@ func (b *bill) beyond(v quota.Verdict) bool {
 func (s *Service) giveBack(ctx context.Context, b *bill, v quota.Verdict) {
 	if back := v.Returns(b.charges); len(back) > 0 {
 		_ = s.store.Refund(ctx, back) // what is not given back is free again when its window ends
+	}
+}
+
+// lost counts in X's windows so many calls more, of which X's answer was lost. Where
+// fewer are left, it takes those.
+func (s *Service) lost(ctx context.Context, b *bill, n int) {
+	if n == 0 {
+		return
+	}
+	for _, c := range b.charges[len(b.rules):] {
+		c.Cost, c.Least, c.Share = int64(n), 1, 0
+		_, _ = s.store.Spend(ctx, s.now(), []quota.Charge{c}) // what is not counted X says with its next answer
 	}
 }
 

@@ -39,7 +39,25 @@ func (s *Service) entry(t tab, reply ports.Reply, err error) entry {
 		e.counts = true
 		s.read(&e, reply.Whole)
 	}
+	if reply.Lost > 0 {
+		e.lost(reply.Lost)
+	}
 	return e
+}
+
+// lost counts the answers to a read that were lost before its reply came. What is
+// billed for each resource is billed once, and a reply that counts has it.
+func (e *entry) lost(answers int) {
+	more := e.tab.charge.Unit * money.Micros(answers)
+	switch {
+	case e.tab.charge.PerResource && e.counts:
+		return
+	case e.tab.charge.PerResource:
+		more = e.tab.charge.Most
+	}
+	e.counts = true
+	e.amount.Cost += more
+	e.amount.Unsure += more
 }
 
 // unsure counts the call at what it costs at most.

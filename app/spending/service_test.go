@@ -190,6 +190,44 @@ func TestAResourceIsPaidOnceADay(t *testing.T) {
 	}
 }
 
+// X bills requests each time, and resources once a day.
+func TestAnswersThatWereLostCostToo(t *testing.T) {
+	away := errors.New("no answer")
+	for what, v := range map[string]struct {
+		action, query string
+		reply         ports.Reply
+		err           error
+		cost          string
+		want          spend.Amount
+	}{
+		"a count, twice lost":        {"getPostsCountsRecent", "query=a", ports.Reply{Status: 200, Whole: []byte(`{"data":[{}]}`), Lost: 2}, nil, "0.015", spend.Amount{Calls: 1, Cost: 15_000, Unsure: 10_000}},
+		"a count, never heard":       {"getPostsCountsRecent", "query=a", ports.Reply{Lost: 2}, away, "", spend.Amount{Calls: 1, Cost: 15_000, Unsure: 15_000}},
+		"a count, refused at last":   {"getPostsCountsRecent", "query=a", ports.Reply{Status: 429, Lost: 1}, nil, "0.005", spend.Amount{Calls: 1, Cost: 5_000, Unsure: 5_000}},
+		"a page, twice lost":         {"searchPostsRecent", "query=a", ports.Reply{Status: 200, Whole: []byte(`{"data":[{"id":"1"}]}`), Lost: 2}, nil, "0.005", spend.Amount{Calls: 1, Resources: 1, Cost: 5_000}},
+		"a page, refused at last":    {"searchPostsRecent", "query=a", ports.Reply{Status: 503, Lost: 2}, nil, "0.05", spend.Amount{Calls: 1, Cost: 50_000, Unsure: 50_000}},
+		"what has no price, refused": {"getOpenApiSpec", "", ports.Reply{Status: 429, Lost: 1}, nil, "", spend.Amount{Calls: 1}},
+	} {
+		for _, budget := range []money.Budget{{}, {Day: money.USD}} {
+			h := open(t, budget)
+			settle, err := h.Enter(t.Context(), h.who("grant_1"), call(t, v.action, v.query, ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			reply := v.reply
+			settle(t.Context(), &reply, v.err)
+			if cost := strings.Join(reply.Header["Perch-Cost"], ""); cost != v.cost {
+				t.Errorf("%s: told %q, want %q", what, cost, v.cost)
+			}
+			if got := h.line(); got != v.want {
+				t.Errorf("%s: counted %+v, want %+v", what, got, v.want)
+			}
+			if st := h.standing(); st.Reserved != 0 || !budget.None() && st.Spent != v.want.Cost {
+				t.Errorf("%s, budget %v: the budget stands at %+v", what, budget, st)
+			}
+		}
+	}
+}
+
 // X may have billed it on either day.
 func TestACallThatSpansMidnightIsCountedInFull(t *testing.T) {
 	h := open(t, money.Budget{Day: money.USD})
