@@ -69,6 +69,7 @@ func (s *Server) explain(r *request, refused *fault.Error, reply ports.Reply) {
 		s.notice(r, p, refused)
 	}
 	r.c.Response().Header.Del(fiber.HeaderContentType)
+	r.c.Response().Header.Del(fiber.HeaderContentEncoding) // of X's body
 	r.json(problemJSON, doc)
 }
 

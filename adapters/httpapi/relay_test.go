@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -208,6 +209,25 @@ func TestStreamFlushes(t *testing.T) {
 	b = make([]byte, len("HTTP/1.1 200"))
 	if _, err := io.ReadFull(c, b); err != nil || string(b) != "HTTP/1.1 200" {
 		t.Errorf("a quiet stream did not begin: %q %v", b, err)
+	}
+}
+
+// X packs what nobody asked it to pack.
+func TestATroubleThatXPackedIsReadable(t *testing.T) {
+	for encoding, slug := range map[string]string{"gzip": "x-usage-cap", "br": "x-rate-limit"} {
+		h := build(t, plan{x: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/problem+json")
+			w.Header().Set("Content-Encoding", encoding)
+			w.WriteHeader(http.StatusTooManyRequests)
+			z := gzip.NewWriter(w)
+			_, _ = io.WriteString(z, `{"title":"UsageCapExceeded","period":"Monthly","scope":"Product"}`)
+			_ = z.Close()
+		})})
+		a := h.act("GET", "/2/users/me", "", "Accept-Encoding: gzip")
+		if a.StatusCode != http.StatusTooManyRequests || a.Header.Get("Content-Encoding") != "" ||
+			a.json(t)["type"] != "urn:perch:problem:"+slug {
+			t.Errorf("%s: %d %v %q", encoding, a.StatusCode, a.Header, a.body)
+		}
 	}
 }
 

@@ -1,6 +1,8 @@
 package xhttp
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -94,6 +96,46 @@ func TestWhatSaysItIsJSONIs(t *testing.T) {
 		}
 		if reply, body := perform(t, g, posting(t)); body != v.body || string(reply.Whole) != v.body || reply.Whole == nil {
 			t.Errorf("%s became %q", name, body)
+		}
+	}
+}
+
+func gzipped(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	_, err := io.WriteString(z, text)
+	if err := errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func TestWhatXPackedIsUnpacked(t *testing.T) {
+	packed := gzipped(t, `{"data":1}`)
+	bomb := gzipped(t, strings.Repeat(" ", mostWhole+1))
+	for name, v := range map[string]struct{ encoding, body, want, left string }{
+		"gzip":               {"gzip", packed, `{"data":1}`, ""},
+		"its other name":     {"X-GZIP", packed, `{"data":1}`, ""},
+		"one that is cut":    {"gzip", packed[:len(packed)-5], "", ""},
+		"what is none":       {"gzip", `{"data":1}`, "", ""},
+		"half, packed whole": {"gzip", gzipped(t, `{"data":`), "", ""},
+		"one that is huge":   {"gzip", bomb, bomb, "gzip"},
+		"another":            {"br", "brotli", "brotli", "br"},
+	} {
+		g := gateway(t, server(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Content-Encoding", v.encoding)
+			_, _ = io.WriteString(w, v.body)
+		}))
+		if v.want == "" {
+			broken(t, name, g, posting(t))
+			continue
+		}
+		reply, body := perform(t, g, posting(t))
+		if left := strings.Join(reply.Header["Content-Encoding"], ""); body != v.want || string(reply.Whole) != v.want ||
+			reply.Length != int64(len(v.want)) || left != v.left {
+			t.Errorf("%s became %d bytes of %d in %q", name, len(body), reply.Length, left)
 		}
 	}
 }

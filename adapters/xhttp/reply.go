@@ -87,6 +87,9 @@ func (g *Gateway) whole(
 		return r, nil
 	}
 	_ = body.Close()
+	if err == nil {
+		b, err = unpack(res.Header, r, b)
+	}
 	if err == nil && !sound(res, b) {
 		err = errNotJSON
 	}
