@@ -128,3 +128,28 @@ func TestACrowdReadsOnce(t *testing.T) {
 		t.Errorf("forty who asked at once had X asked %d times", n)
 	}
 }
+
+func TestEveryLineOfCacheControlCounts(t *testing.T) {
+	h := newReader(t)
+	to := h.register(t, pageA, "")
+	grant := h.connect(to, ada)
+	want(t, http.StatusOK, h.act(t, to.sk, grant, "GET", "/2/users/me", ""))
+	for status, lines := range map[string][]string{
+		"perch; hit":         {"max-age=300", "min-fresh=1"},
+		"perch; fwd=request": {"max-age=300", "no-cache"},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, h.public+"/2/users/me", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = http.Header{"Authorization": {"Bearer " + to.sk}, "Perch-Grant": {grant}, "Cache-Control": lines}
+		res, err := h.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if got := res.Header.Get("Cache-Status"); res.StatusCode != http.StatusOK || !strings.HasPrefix(got, status) {
+			t.Errorf("%q: %d, Cache-Status: %s", lines, res.StatusCode, got)
+		}
+	}
+}
