@@ -35,18 +35,16 @@ func (o *opener) openQuota(ctx context.Context, s *Stores, watch ports.Observer)
 	return nil
 }
 
-// quotaInRedis may find the Redis of heads open already.
+// quotaInRedis has connections of its own, also to the Redis of heads: every call
+// waits for them, and so none waits long.
 func (o *opener) quotaInRedis(ctx context.Context, s *Stores, watch ports.Observer) error {
-	r, shared := o.closers[o.cfg.Quota].(*redis.Store)
-	if !shared {
-		var err error
-		if r, err = redis.OpenQuota(ctx, o.cfg.Quota); err != nil {
-			return err
-		}
-		o.closers[o.cfg.Quota] = r
-		for _, notice := range r.Notices() {
-			o.log.Warn(notice, "store", config.Shown(o.cfg.Quota))
-		}
+	r, err := redis.OpenQuota(ctx, o.cfg.Quota)
+	if err != nil {
+		return err
+	}
+	o.closers[o.cfg.Quota+"#quota"] = r
+	for _, notice := range r.Notices() {
+		o.log.Warn(notice, "store", config.Shown(o.cfg.Quota))
 	}
 	g := o.guard(s, r.Quota(), watch)
 	o.parts = append(o.parts, Backend{

@@ -184,6 +184,46 @@ func TestRedisIsStoppedAndStartedUnderLoad(t *testing.T) {
 	}
 }
 
+// Counting waits less for a Redis that says nothing than what needs its heads, also
+// where both are in the same one.
+func TestNoCallWaitsLongForTheRedisOfLeases(t *testing.T) {
+	conformance.Verified(t, "redis-restart")
+	server := redistest.Start(t)
+	cfg := config.Config{Quota: server.URL(), QuotaDown: config.Closed, Migrate: true}
+	apart()[0].keep(t, t.TempDir(), &cfg)
+	cfg.Leases = cfg.Quota
+	s, _ := openCounting(t, cfg.Settled(), &alerts{})
+	spend := func() error {
+		_, err := s.Quota.Spend(t.Context(), time.Now(), []quota.Charge{{Key: "app:a", Max: 100, Window: time.Hour}})
+		return err
+	}
+	heads := func() error { _, err := s.Clock.Now(t.Context()); return err }
+	for what, do := range map[string]func() error{"counts": spend, "heads": heads} {
+		if err := do(); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+	server.Pause(t)
+	var counts, lease time.Duration
+	var both sync.WaitGroup
+	for _, part := range []struct {
+		took *time.Duration
+		do   func() error
+	}{{&counts, spend}, {&lease, heads}} {
+		both.Go(func() {
+			began := time.Now()
+			if err := part.do(); !errors.Is(err, fault.Unavailable) {
+				t.Errorf("a Redis that says nothing: %v", err)
+			}
+			*part.took = time.Since(began)
+		})
+	}
+	both.Wait()
+	if counts > lease/2 {
+		t.Errorf("counts were waited for %v, heads %v", counts, lease)
+	}
+}
+
 // A pulling is eight callers that go on charging.
 type pulling struct {
 	allowed, refused atomic.Int64

@@ -9,6 +9,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,6 +49,8 @@ func (s *Server) URL() string { return "unix://" + s.socket() }
 
 func (s *Server) socket() string { return filepath.Join(s.Dir, "redis.sock") }
 
+func (s *Server) pidfile() string { return filepath.Join(s.Dir, "redis.pid") }
+
 // Down stops the server as an operator would.
 func (s *Server) Down(t *testing.T) {
 	t.Helper()
@@ -60,6 +65,28 @@ func (s *Server) Up(t *testing.T) {
 	if err := s.begin(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// Pause stops the server in the middle of what it does, until the test ends: it
+// is there, takes connections and says nothing.
+func (s *Server) Pause(t *testing.T) {
+	t.Helper()
+	text, err := os.ReadFile(s.pidfile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Forget removes what a stopped server has on its disk.
@@ -90,7 +117,7 @@ func launch(settings ...string) (*Server, error) {
 
 func (s *Server) begin() error {
 	return s.Begin(s.ping, s.program, append([]string{
-		"--port", "0", "--unixsocket", s.socket(), "--dir", s.Dir,
+		"--port", "0", "--unixsocket", s.socket(), "--pidfile", s.pidfile(), "--dir", s.Dir,
 		"--appendonly", "yes", "--appendfsync", "no", "--save", "", "--maxmemory", "0", "--loglevel", "warning",
 	}, s.settings...)...)
 }
