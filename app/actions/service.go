@@ -273,8 +273,9 @@ func outcome(reply ports.Reply, err error) audit.Outcome {
 	switch {
 	case err == nil && reply.Status < 400:
 		return audit.Done
-	case (reply.Status == 0 || errors.Is(err, fault.Conflict)) && !errors.Is(err, fault.Unavailable) && !errors.Is(err, fault.Upstream) &&
-		fault.KindOf(err) != fault.Internal:
+	case errors.Is(err, fault.Conflict),
+		reply.Status == 0 && !errors.Is(err, fault.Unavailable) && !errors.Is(err, fault.Upstream) &&
+			fault.KindOf(err) != fault.Internal:
 		return audit.Refused
 	}
 	return audit.Failed

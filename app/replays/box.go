@@ -64,8 +64,9 @@ func (s *Service) sealReply(ctx context.Context, scope string, reply ports.Reply
 // its status is there beside the error.
 func (s *Service) replay(ctx context.Context, key idempotency.Key, r idempotency.Record) (ports.Reply, error) {
 	if r.Reply.Empty() {
-		return ports.Reply{Status: r.Status}, s.linked(fault.New(fault.Conflict, "this was done before (X said %d), but X's answer is not "+
-			"kept: it was too long, or too many came after it; look it up at X", r.Status).Named("idempotency-answer-not-kept"), key)
+		return ports.Reply{Status: r.Status}, s.linked(fault.New(fault.Conflict, "this was done before (X said %d), but "+
+			"X's answer is not kept: it was too long, or too many came after it; look it up at X", r.Status).
+			Named("idempotency-answer-not-kept"), key)
 	}
 	text, err := s.Keyring.Open(ctx, r.Reply, secret.Label(replyLabel, r.Scope))
 	var kept answer

@@ -27,8 +27,8 @@ func (s *Service) holding(
 
 // queued refuses what the delivery stands in the way of.
 func (s *Service) queued(d delivery.Delivery) error {
-	return fault.New(fault.Conflict, "a delivery that waits has this Idempotency-Key: GET delivery_url tells what becomes "+
-		"of it; to let go of the key cancel the delivery, by DELETE delivery_url").
+	return fault.New(fault.Conflict, "a delivery that waits has this Idempotency-Key: GET delivery_url tells what "+
+		"becomes of it; to let go of the key cancel the delivery, by DELETE delivery_url").
 		Named("idempotency-key-queued").With("delivery_url", s.deliveryURL(d))
 }
 
