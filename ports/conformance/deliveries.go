@@ -332,6 +332,8 @@ func deliveriesList(t *testing.T, q Queue) {
 		{delivery.Filter{Key: "third"}, []delivery.ID{"third"}},
 		{delivery.Filter{App: "app", Grants: []oauth.GrantID{"i"}, Key: "third"}, []delivery.ID{"third"}},
 		{delivery.Filter{App: "app", Grants: []oauth.GrantID{"g"}, Key: "third"}, nil},
+		{delivery.Filter{App: "other", Grants: []oauth.GrantID{"i"}, Key: "third"}, nil},
+		{delivery.Filter{State: delivery.Sending, Grants: []oauth.GrantID{"i"}, Key: "third"}, nil},
 		{delivery.Filter{App: "app", Grants: []oauth.GrantID{"", "i"}, Key: "own"}, []delivery.ID{"own"}},
 		{delivery.Filter{App: "other", Grants: []oauth.GrantID{""}, Key: "own"}, nil},
 	} {
