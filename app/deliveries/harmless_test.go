@@ -43,12 +43,12 @@ func TestADoubtOfWhatMayBeRepeatedEndsWithItsDoing(t *testing.T) {
 		well time.Duration // after which all is well; 0: never
 		want delivery.State
 	}{
-		"429 until the end":            {then: limited, want: delivery.Unknown},
-		"429 for a day":                {then: limited, well: 25 * time.Hour, want: delivery.Done},
-		"our window closed to the end": {shut: true, want: delivery.Unknown},
-		"our window closed for a day":  {shut: true, well: 25 * time.Hour, want: delivery.Done},
-		"no credits until the end":     {then: xsim.Mischief{Match: "followUser", Kind: "no_credits"}, want: delivery.Unknown},
-		"X says no for good":           {then: xsim.Mischief{Match: "followUser", Kind: "status", Status: 403}, want: delivery.Unknown},
+		"429 until the end":                {then: limited, want: delivery.Unknown},
+		"429 for half a day":               {then: limited, well: 13 * time.Hour, want: delivery.Done},
+		"our window closed to the end":     {shut: true, want: delivery.Unknown},
+		"our window closed for half a day": {shut: true, well: 13 * time.Hour, want: delivery.Done},
+		"no credits until the end":         {then: xsim.Mischief{Match: "followUser", Kind: "no_credits"}, want: delivery.Unknown},
+		"X says no for good":               {then: xsim.Mischief{Match: "followUser", Kind: "status", Status: 403}, want: delivery.Unknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -64,7 +64,7 @@ func TestADoubtOfWhatMayBeRepeatedEndsWithItsDoing(t *testing.T) {
 				return next()
 			})
 			w.x.Mischief(xsim.Mischief{Match: "followUser", Kind: "lost", Times: 1})
-			d, err := r.Accept(t.Context(), w.following(48*time.Hour))
+			d, err := r.Accept(t.Context(), w.following(14*time.Hour))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,7 +83,7 @@ func TestADoubtOfWhatMayBeRepeatedEndsWithItsDoing(t *testing.T) {
 				shut = false
 				w.x.ClearMischief()
 			}
-			r.passHours(49 * time.Hour)
+			r.passHours(15 * time.Hour)
 			r.ended([]delivery.Delivery{d}, c.want)
 		})
 	}
