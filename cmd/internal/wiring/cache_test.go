@@ -87,6 +87,7 @@ func TestAReadIsPaidOnceAndIsForItsGrantAlone(t *testing.T) {
 }
 
 func TestWhatIsReadAgainIsSaved(t *testing.T) {
+	oneDay()
 	h := newReader(t)
 	to := h.register(t, pageA, "")
 	grant := h.connect(to, ada)
