@@ -42,7 +42,7 @@ func inWords(err error) string {
 var wrongTime = regexp.MustCompile(`^(--[a-z-]+): expected duration but got ("[^"]*").*$`)
 
 // wrongMoney is how it refuses an amount that begins like a flag: one below zero.
-var wrongMoney = regexp.MustCompile(`^(--[a-z-]*budget-[a-z]+): expected string value but got ("[^"]*") \(short flag\).*$`)
+var wrongMoney = regexp.MustCompile(`^(--[a-z-]*budget-[a-z]+): expected string value but got ("[^"]*") \(short`)
 
 // misread says what is wrong with a command line, and where its verb is
 // explained.

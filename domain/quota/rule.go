@@ -57,8 +57,8 @@ func ParseRule(text string) (Rule, error) {
 	n, ok3 := number(calls, mostCalls)
 	length, ok4 := parseWindow(window)
 	if _, err := strconv.ParseInt(calls, 10, 64); err == nil && !ok3 && ok4 {
-		return Rule{}, fault.New(fault.Invalid, "%q allows %s calls; write a number from 1 to %d, with no sign or zero before it",
-			short(text), short(calls), mostCalls)
+		return Rule{}, fault.New(fault.Invalid, "%q allows %s calls; write a number from 1 to %d, with no sign or zero "+
+			"before it", short(text), short(calls), mostCalls)
 	}
 	if !ok1 || !ok2 || !ok3 || !ok4 {
 		return Rule{}, fault.New(fault.Invalid, "%q is no limit; write SUBJECT:CALLS/WINDOW, as app:6000/m or "+
