@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"perch/domain/xapi"
 )
 
 // TestHowLongXIsLeftAlone: X's Retry-After goes before the end of its window, and
@@ -32,7 +34,7 @@ func TestHowLongXIsLeftAlone(t *testing.T) {
 		"an end that is no end":  {nil, []string{"Inf"}, 0, 0},
 	} {
 		h := http.Header{"Retry-After": v.after, "X-Rate-Limit-Reset": v.reset}
-		if asked, wait := asks(h, now), retryAfter(h, now); asked != v.asks || wait != v.waits {
+		if asked, wait := xapi.RetryAfter(h["Retry-After"], now), retryAfter(h, now); asked != v.asks || wait != v.waits {
 			t.Errorf("%s: X asks for %v, is left alone for %v, want %v and %v", name, asked, wait, v.asks, v.waits)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"perch/domain/fault"
 	"perch/domain/secret"
+	"perch/domain/xapi"
 	"perch/ports"
 )
 
@@ -107,28 +108,12 @@ func clip(s string, n int) string {
 // retryAfter reads how long X wants to be left alone, up to a day: as long as it
 // asks, or until its window ends if that can be; zero if X does not say.
 func retryAfter(h http.Header, now time.Time) time.Duration {
-	if wait := asks(h, now); wait > 0 {
+	if wait := xapi.RetryAfter(h["Retry-After"], now); wait > 0 {
 		return wait
 	}
 	n, err := strconv.ParseInt(h.Get("X-Rate-Limit-Reset"), 10, 64)
 	if err != nil || n > now.Add(farthest).Unix() {
 		return 0
 	}
-	return min(max(time.Unix(n, 0).Sub(now), 0), longest)
-}
-
-// longest is how long X is left alone at most because it asks for it.
-const longest = 24 * time.Hour
-
-// asks reads Retry-After (RFC 9110 section 10.2.3), of several the longest; zero
-// if there is none that can be read.
-func asks(h http.Header, now time.Time) (wait time.Duration) {
-	for _, v := range h["Retry-After"] {
-		if n, err := strconv.ParseInt(v, 10, 64); err == nil {
-			wait = max(wait, time.Duration(min(max(n, 0), int64(longest/time.Second)))*time.Second)
-		} else if at, err := http.ParseTime(v); err == nil {
-			wait = max(wait, at.Sub(now))
-		}
-	}
-	return min(wait, longest)
+	return min(max(time.Unix(n, 0).Sub(now), 0), xapi.LongestWait)
 }

@@ -46,7 +46,7 @@ func (g *Gateway) reply(ctx context.Context, a xapi.Action, res *http.Response, 
 		Length:      res.ContentLength,
 		Body:        body,
 		Windows:     windows(res.Header, time.Now()),
-		Wait:        asks(res.Header, time.Now()),
+		Wait:        xapi.RetryAfter(res.Header["Retry-After"], time.Now()),
 		Transaction: clip(transaction, 100),
 	}
 	if moved(r.Status) {

@@ -14,6 +14,21 @@ import (
 	"perch/ports"
 )
 
+// X may say it as a date.
+func TestADeliveryWaitsUntilXAsks(t *testing.T) {
+	then := noon.Add(10 * time.Minute)
+	for _, wait := range []string{"600", then.Format("Mon, 02 Jan 2006 15:04:05 GMT")} {
+		h := newHouse(t)
+		h.box.wait = wait
+		h.box.does(func(string) (int, error) { return 503, nil })
+		d := h.accept("g", "one")
+		h.work()
+		if next := h.want(d.ID, delivery.Queued).Next; next.Before(then) || next.After(then.Add(time.Second)) {
+			t.Errorf("%s: it is tried again at %v", wait, next)
+		}
+	}
+}
+
 func TestCancellingRacesSending(t *testing.T) {
 	for i := range 50 {
 		h := newHouse(t)

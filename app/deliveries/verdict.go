@@ -114,8 +114,7 @@ func (s *Service) answered(
 			o.Reply = box
 		}
 	}
-	seconds, _ := strconv.Atoi(first(r.Header, "Retry-After"))
-	wait := time.Duration(seconds) * time.Second
+	wait := xapi.RetryAfter(r.Header["Retry-After"], now)
 	doubtful := !d.Doubt.IsZero() && d.Harmless()
 	switch trouble := xapi.TroubleOf(r.Status, body).Fault(body); {
 	case !idempotency.Legible(r.Status, r.Whole):
