@@ -14,6 +14,19 @@ import (
 	"perch/ports"
 )
 
+// X has done nothing that anybody knows of where it points elsewhere.
+func TestWhatLeavesItOpenIsNoEnd(t *testing.T) {
+	for status, doubtful := range map[int]bool{302: true, 307: true, 408: true, 500: true, 402: false, 425: false} {
+		h := newHouse(t)
+		h.box.does(func(string) (int, error) { return status, nil })
+		d := h.accept("g", "one")
+		h.work()
+		if got := h.want(d.ID, delivery.Queued); got.Doubt.IsZero() == doubtful || got.Outcome.Status != status {
+			t.Errorf("%d: %+v", status, got)
+		}
+	}
+}
+
 // X may say it as a date.
 func TestADeliveryWaitsUntilXAsks(t *testing.T) {
 	then := noon.Add(10 * time.Minute)

@@ -115,20 +115,21 @@ func (s *Service) answered(
 		}
 	}
 	wait := xapi.RetryAfter(r.Header["Retry-After"], now)
+	open := idempotency.OutcomeOf(r.Status, true) == idempotency.Open
 	doubtful := !d.Doubt.IsZero() && d.Harmless()
 	switch trouble := xapi.TroubleOf(r.Status, body).Fault(body); {
 	case !idempotency.Legible(r.Status, r.Whole):
 		o = delivery.Outcome{Status: r.Status, Problem: "x-refused", Detail: "X's answer cannot be read, so nobody knows " +
 			"whether X has done it; it is looked for, or tried again"}
 		return d.Postpone(o, wait, true, spread(), now)
-	case r.Status < 400:
+	case r.Status/100 == 2:
 		return d.End(delivery.Done, o, now)
 	case trouble != nil:
 		o.Problem, o.Detail = trouble.Slug, trouble.Say
 		return d.Postpone(o, wait, doubtful, spread(), now)
-	case slices.Contains([]int{402, 408, 425, 429}, r.Status), r.Status >= 500:
+	case slices.Contains([]int{402, 425, 429}, r.Status), open:
 		o.Problem, o.Detail = "x-refused", "X answered with status "+strconv.Itoa(r.Status)+"; it is tried again"
-		return d.Postpone(o, wait, doubtful || r.Status >= 500 || r.Status == 408, spread(), now)
+		return d.Postpone(o, wait, doubtful || open, spread(), now)
 	case doubtful:
 		d.Outcome.Status = r.Status
 		return d.GiveUp(now)
