@@ -52,8 +52,8 @@ func (g *Gateway) reply(ctx context.Context, a xapi.Action, res *http.Response, 
 	if moved(r.Status) {
 		_ = body.Close()
 		r.Body = http.NoBody
-		return r, fault.New(fault.Upstream, "X sent the call elsewhere (status %d), where Perch does not follow; "+
-			"whether it did what was asked is not known", r.Status).
+		return r, fault.New(fault.Upstream, "X sent the call elsewhere (status %d), where Perch does not follow; %s",
+			r.Status, inDoubt(a)).
 			Named("x-broken-answer").After(retryAfter(res.Header, time.Now()))
 	}
 	if res.StatusCode < http.StatusOK ||
