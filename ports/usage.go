@@ -23,6 +23,10 @@ type Usage interface {
 	// order.
 	List(ctx context.Context, q spend.Query) ([]spend.Line, error)
 
+	// Sweep removes the lines of days before the given one, and returns how many
+	// there were, those of each writer apart. Marks stay.
+	Sweep(ctx context.Context, before spend.Day) (int, error)
+
 	// SweepMarks removes the marks of days before the given one, and returns
 	// how many. Lines stay.
 	SweepMarks(ctx context.Context, before spend.Day) (int, error)

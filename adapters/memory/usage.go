@@ -100,6 +100,21 @@ func (s *Usage) spent(a spend.Account) (sum money.Micros) {
 	return sum
 }
 
+func (s *Usage) Sweep(ctx context.Context, before spend.Day) (n int, err error) {
+	if err := ended(ctx); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for w := range s.lines {
+		if w.line.Day < before {
+			delete(s.lines, w)
+			n++
+		}
+	}
+	return n, nil
+}
+
 func (s *Usage) SweepMarks(ctx context.Context, before spend.Day) (n int, err error) {
 	if err := ended(ctx); err != nil {
 		return 0, err

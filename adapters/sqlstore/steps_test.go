@@ -76,6 +76,7 @@ func TestASweepHoldsUpNoCall(t *testing.T) {
 	s := d.open(t, d.dsn(t))
 	for _, query := range []string{
 		"SELECT 1 FROM billed WHERE day < 20261126",
+		"SELECT 1 FROM usage WHERE day < 20261126",
 		"SELECT 1 FROM budgets WHERE period < 202601 OR period BETWEEN 1000000 AND 20260101",
 	} {
 		if plan := planOf(t, s, query); slices.ContainsFunc(plan, func(s string) bool { return strings.HasPrefix(s, "SCAN") }) {

@@ -149,12 +149,20 @@ func (s *Usage) List(ctx context.Context, q spend.Query) ([]spend.Line, error) {
 	return lines, nil
 }
 
-// SweepMarks goes by steps.
+func (s *Usage) Sweep(ctx context.Context, before spend.Day) (int, error) {
+	return s.sweep(ctx, "usage", "day, app, grant_id, action, writer", before)
+}
+
 func (s *Usage) SweepMarks(ctx context.Context, before spend.Day) (int, error) {
+	return s.sweep(ctx, "billed", "xapp, day, kind, id", before)
+}
+
+// sweep goes by steps. The key is the table's primary one.
+func (s *Usage) sweep(ctx context.Context, table, key string, before spend.Day) (int, error) {
 	return inSteps(ctx, func(ctx context.Context) (int, error) {
-		return affected(ctx)(s.sweeps.ExecContext(ctx, `DELETE FROM billed WHERE (xapp, day, kind, id) IN (
-			SELECT xapp, day, kind, id FROM billed WHERE day < ? LIMIT ??)`,
-			int64(before), stepMost, bun.Safe(s.claim)))
+		return affected(ctx)(s.sweeps.ExecContext(ctx, `DELETE FROM ?0 WHERE (?1) IN (
+			SELECT ?1 FROM ?0 WHERE day < ?2 LIMIT ?3?4)`,
+			bun.Ident(table), bun.Safe(key), int64(before), stepMost, bun.Safe(s.claim)))
 	})
 }
 

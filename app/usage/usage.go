@@ -15,7 +15,8 @@ import (
 	"perch/ports"
 )
 
-// Most is how many lines a report has at most, and MostDays of how many days it is.
+// Most is how many lines a report has at most, and MostDays how many days it
+// reaches back, today among them.
 const (
 	Most     = 1000
 	MostDays = 400
@@ -86,8 +87,8 @@ func (b Budget) Left() money.Micros { return max(0, b.Max-b.Spent-b.Reserved) }
 // Daily reports whether the budget is for a day; others are for a month.
 func (b Budget) Daily() bool { return b.Period >= spend.FirstDay }
 
-// Report answers the ask. Days in the wrong order and more than MostDays are
-// fault.Invalid.
+// Report answers the ask. Days in the wrong order are fault.Invalid, and so are
+// earlier ones than the last MostDays, of which nothing is kept.
 func (s *Service) Report(ctx context.Context, a Ask) (Report, error) {
 	today := spend.DayOf(s.now())
 	if a.To == 0 {
@@ -96,7 +97,7 @@ func (s *Service) Report(ctx context.Context, a Ask) (Report, error) {
 	if a.From == 0 {
 		a.From = min(a.To, today)/100*100 + 1
 	}
-	if err := inOrder(a.From, a.To); err != nil {
+	if err := inOrder(a.From, a.To, spend.DayOf(today.Start().AddDate(0, 0, 1-MostDays))); err != nil {
 		return Report{}, err
 	}
 	if err := s.write(ctx); err != nil {
@@ -119,13 +120,13 @@ func (s *Service) Report(ctx context.Context, a Ask) (Report, error) {
 	return r, err
 }
 
-func inOrder(from, to spend.Day) error {
+func inOrder(from, to, first spend.Day) error {
 	switch {
 	case from > to:
 		return fault.New(fault.Invalid, "from (%s) is after to (%s); turn them round", from, to).With("field", "from")
-	case to.End().Sub(from.End()) >= MostDays*24*time.Hour:
-		return fault.New(fault.Invalid, "from (%s) to (%s) are more than %d days; ask for fewer at once", from, to, MostDays).
-			With("field", "from")
+	case from < first:
+		return fault.New(fault.Invalid, "usage is kept for %d days, and from (%s) is earlier; ask from %s on",
+			MostDays, from, first).With("field", "from")
 	}
 	return nil
 }

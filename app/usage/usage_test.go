@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,6 +120,17 @@ func TestAReportTellsApartWhatIsAskedFor(t *testing.T) {
 		if _, err := s.Report(t.Context(), usage.Ask{From: from}); (err == nil) != ok || !ok && fault.KindOf(err) != fault.Invalid {
 			t.Errorf("from %s to today: %v", from, err)
 		}
+	}
+}
+
+func TestAReportReachesNoFurtherBackThanUsageIsKept(t *testing.T) {
+	s := newShelf(t)
+	_, err := s.Report(t.Context(), usage.Ask{From: 20251001, To: 20251031})
+	if fault.KindOf(err) != fault.Invalid || !strings.Contains(err.Error(), "ask from 2025-10-24 on") {
+		t.Error(err)
+	}
+	if r := s.report(usage.Ask{From: 20251024, To: 20271231}); r.Total.Calls != 8 {
+		t.Errorf("from the first day on: %+v", r)
 	}
 }
 

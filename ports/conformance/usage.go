@@ -25,6 +25,7 @@ func Usage(t *testing.T, open func(*testing.T) ports.Usage) {
 		{"of many calls one has the resource first", marksRace},
 		{"a call that marks again has what it had", marksAgain},
 		{"a sweep removes the marks of days before and nothing else", marksSwept},
+		{"a sweep removes the lines of days before and nothing else", usageSwept},
 		{"awkward names are only names", usageStrange},
 		{"a cancelled call is quick", usageCancelled},
 	})
@@ -216,6 +217,31 @@ func marksSwept(t *testing.T, s ports.Usage) {
 	wantLines(t, s, always(whole()), line(20261101, "a", "g", "read", 1))
 }
 
+func usageSwept(t *testing.T, s ports.Usage) {
+	old, last := line(20251231, "a", "g", "read", 1), line(20260131, "a", "g", "write", 2)
+	kept := []spend.Line{line(20260201, "a", "", "read", 4), line(20260201, "b", "g", "read", 8)}
+	for _, writer := range []string{"v", "w"} {
+		must(t, true, s.Keep(t.Context(), writer, append([]spend.Line{old, last}, kept...)))
+	}
+	m := mark("1", "a")
+	m.Day = 20251231
+	firstOf(t, s, m)
+	for _, want := range []int{4, 0} {
+		n, err := s.Sweep(t.Context(), 20260201)
+		wantSame(t, "how many a sweep removed", must(t, n, err), want)
+	}
+	for i := range kept {
+		kept[i].Amount = kept[i].Plus(kept[i].Amount) // of both writers
+	}
+	wantLines(t, s, always(whole()), kept...)
+	m.By = "b"
+	if firstOf(t, s, m) != 0 {
+		t.Error("a mark was removed")
+	}
+	must(t, true, s.Keep(t.Context(), "w", []spend.Line{old}))
+	wantLines(t, s, always(whole()), append([]spend.Line{old}, kept...)...)
+}
+
 func usageStrange(t *testing.T, s ports.Usage) {
 	for _, name := range append(strange(), unkept()...) {
 		m := mark(name, name)
@@ -243,6 +269,7 @@ func usageCancelled(t *testing.T, s ports.Usage) {
 		},
 		"First":      func(ctx context.Context) error { return drop(s.First(ctx, []spend.Mark{mark("1", "a")})) },
 		"List":       func(ctx context.Context) error { return drop(s.List(ctx, always(whole()))) },
+		"Sweep":      func(ctx context.Context) error { return drop(s.Sweep(ctx, 99991231)) },
 		"SweepMarks": func(ctx context.Context) error { return drop(s.SweepMarks(ctx, 99991231)) },
 	})
 	wantLines(t, s, always(whole()))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"perch/app/clock"
+	"perch/app/usage"
 	"perch/domain/session"
 	"perch/domain/spend"
 )
@@ -19,6 +20,7 @@ const (
 	keepDeliveries = 7 * 24 * time.Hour
 	keepKeys       = session.AccessTTL + time.Hour
 	keepMarks      = 24 * time.Hour
+	keepUsage      = (usage.MostDays + 1) * 24 * time.Hour
 )
 
 // A tidier removes what has expired from the stores.
@@ -62,7 +64,8 @@ func (t *tidier) tidy(ctx context.Context, now time.Time) {
 		{"idempotency keys", t.stores.Replies.Sweep, now},
 		{"signing keys", t.stores.SigningKeys.Sweep, now.Add(-keepKeys)},
 		{"reservations of money", t.stores.Budgets.Expire, now},
-		{"marks of what was billed", t.sweepMarks, now.Add(-keepMarks)},
+		{"marks of what was billed", byDays(t.stores.Usage.SweepMarks), now.Add(-keepMarks)},
+		{"usage", byDays(t.stores.Usage.Sweep), now.Add(-keepUsage)},
 	} {
 		n, err := sweep.do(ctx, sweep.at)
 		switch {
@@ -77,7 +80,7 @@ func (t *tidier) tidy(ctx context.Context, now time.Time) {
 	}
 }
 
-// sweepMarks removes the marks of days before.
-func (t *tidier) sweepMarks(ctx context.Context, before time.Time) (int, error) {
-	return t.stores.Usage.SweepMarks(ctx, spend.DayOf(before))
+// byDays is a sweep of what was on days before.
+func byDays(sweep func(context.Context, spend.Day) (int, error)) func(context.Context, time.Time) (int, error) {
+	return func(ctx context.Context, before time.Time) (int, error) { return sweep(ctx, spend.DayOf(before)) }
 }
