@@ -19,7 +19,8 @@ const patience = 30 * time.Second
 // watchdog runs a server until its standard input ends, as it does when the
 // process that started it has gone in whatever way, also one that is paused. Unless it was told to keep
 // the server's files, it removes them.
-const watchdog = `"$@" & p=$!; said=$(cat); kill -"$SIGNAL" "$p"; kill -CONT "$p"; wait "$p"; [ "$said" = keep ] || rm -rf "$DIR"`
+const watchdog = `"$@" & p=$!; said=$(cat); kill -"$SIGNAL" "$p"; kill -CONT "$p"; wait "$p"
+[ "$said" = keep ] || rm -rf "$DIR"`
 
 // A Server is a program that can be stopped and started again, and its files.
 type Server struct {
