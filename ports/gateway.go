@@ -83,8 +83,8 @@ func Checked(ctx context.Context, check func() error) context.Context {
 }
 
 // Check returns nil if a call with the context may be sent now. A gateway asks
-// before each try; after an error it sends nothing, and ErrUnsent is in the chain
-// of its own.
+// before each try; after an error it sends nothing. Then what came of an earlier try
+// stands, and if there was none, ErrUnsent is in the chain of its own error.
 func Check(ctx context.Context) error {
 	if check, ok := ctx.Value(checkKey{}).(func() error); ok {
 		return check()
