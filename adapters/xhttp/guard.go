@@ -176,7 +176,9 @@ func (g *guard) settle(ctx context.Context, c ports.Call, p *pass, reply ports.R
 	if err == nil && reply.Status == http.StatusUnauthorized && c.Fresh { // others get a fresh token first
 		if err := g.storms.during(c.XApp); err != nil {
 			_ = reply.Body.Close()
-			return ports.Reply{Status: reply.Status, Transaction: reply.Transaction, Windows: reply.Windows, Lost: reply.Lost}, err
+			return ports.Reply{
+				Status: reply.Status, Transaction: reply.Transaction, Windows: reply.Windows, Lost: reply.Lost,
+			}, err
 		}
 	}
 	return reply, err
