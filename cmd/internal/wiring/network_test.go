@@ -77,7 +77,6 @@ func (l link) toxic(kind, attributes string) func(*testing.T) (heal func(*testin
 // The network fails in the midst of refreshes and comes back. Every grant works in
 // the end, X sees each refresh token once, and callers are told in time.
 func TestTheNetworkToPostgreSQLFails(t *testing.T) {
-	t.Parallel()
 	server := pgtest.StartOnLoopback(t)
 	t.Run("by way of", func(t *testing.T) {
 		for name, v := range map[string]struct {
