@@ -32,12 +32,16 @@ var (
 // body: whether a request is sent twice is decided here.
 func (w *wire) watch(ctx context.Context) (context.Context, context.CancelCauseFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
+	stop := func() {
+		if w.written.Load() {
+			cancel(errRepeated)
+		}
+	}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { stop() }, // early: over HTTP/1.1 what has a connection may be written all the same
 		GotConn: func(httptrace.GotConnInfo) {
 			w.connected.Store(true)
-			if w.written.Load() {
-				cancel(errRepeated)
-			}
+			stop()
 		},
 		WroteHeaders: func() { w.written.Store(true) },
 	}), cancel
