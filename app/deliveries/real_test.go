@@ -71,6 +71,7 @@ type replica struct {
 	*deliveries.Service
 	*testing.T
 	world *world
+	once  *replays.Service
 }
 
 // gateway is X as one replica sees it.
@@ -127,7 +128,7 @@ func (w *world) replica(s *sqlstore.Store, do func(context.Context, ports.Call, 
 		Grants: gs, XApps: xs, X: gateway{x, do}, Observer: h, Replays: once, Apps: registry.Apps(), Resolver: resolver{once},
 		Now: w.clock.Now,
 	})
-	return &replica{T: w.t, world: w, Service: deliveries.New(deliveries.Parts{
+	return &replica{T: w.t, world: w, once: once, Service: deliveries.New(deliveries.Parts{
 		Store: s.Deliveries(), Queue: s.DeliveryQueue(), Replies: s.Replies(), Actions: as, Keyring: w.ring, Observer: h, Now: w.clock.Now,
 		Room: delivery.Room{Line: 50, App: 120},
 	})}

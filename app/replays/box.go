@@ -64,9 +64,7 @@ func (s *Service) sealReply(ctx context.Context, scope string, reply ports.Reply
 // its status is there beside the error.
 func (s *Service) replay(ctx context.Context, key idempotency.Key, r idempotency.Record) (ports.Reply, error) {
 	if r.Reply.Empty() {
-		return ports.Reply{Status: r.Status}, s.linked(fault.New(fault.Conflict, "this was done before (X said %d), but "+
-			"X's answer is not kept: it was too long, or too many came after it; look it up at X", r.Status).
-			Named("idempotency-answer-not-kept"), key)
+		return ports.Reply{Status: r.Status}, s.linked(notKept(r.Status), key)
 	}
 	text, err := s.Keyring.Open(ctx, r.Reply, secret.Label(replyLabel, r.Scope))
 	var kept answer
@@ -80,12 +78,23 @@ func (s *Service) replay(ctx context.Context, key idempotency.Key, r idempotency
 	if kept.Header == nil {
 		kept.Header = map[string][]string{}
 	}
-	kept.Header[replayed] = []string{"true"}
 	if kept.Body == nil {
 		kept.Body = []byte{}
 	}
+	return again(r.Status, kept.Header, kept.Body), nil
+}
+
+// again is an earlier answer of X's, marked as such.
+func again(status int, header map[string][]string, body []byte) ports.Reply {
+	header[replayed] = []string{"true"}
 	return ports.Reply{
-		Status: r.Status, Header: kept.Header, Whole: kept.Body, Length: int64(len(kept.Body)),
-		Body: io.NopCloser(bytes.NewReader(kept.Body)),
-	}, nil
+		Status: status, Header: header, Whole: body, Length: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
+	}
+}
+
+// notKept says that X has answered, and no more.
+func notKept(status int) *fault.Error {
+	return fault.New(fault.Conflict, "this was done before (X said %d), but "+
+		"X's answer is not kept: it was too long, or too many came after it; look it up at X", status).
+		Named("idempotency-answer-not-kept")
 }

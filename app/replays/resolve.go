@@ -54,7 +54,7 @@ func (s *Service) resolve(ctx context.Context, h Holder, f finding, look Looker)
 	case standing == idempotency.Done:
 		return s.status(f), nil
 	case standing == idempotency.Reserved && r.Free(now, false):
-		return s.let(ctx, key, r)
+		return s.let(ctx, f)
 	case standing != idempotency.Unknown:
 		return Status{}, s.linked(inProgress(), key)
 	case !resolvable(r):
@@ -75,7 +75,7 @@ func (s *Service) resolve(ctx context.Context, h Holder, f finding, look Looker)
 		return Status{}, s.unknown(key, "It is not among the user's posts, and X may still be late; resolve it again later").
 			After(r.Ripe().Sub(now))
 	}
-	return s.let(ctx, key, r)
+	return s.let(ctx, f)
 }
 
 // byYourself is what is left to do where Perch cannot tell.
@@ -83,15 +83,18 @@ const byYourself = "Look at X whether it was done. If so, use a new key for what
 	"status_url and send the request again."
 
 // let releases the key.
-func (s *Service) let(ctx context.Context, key idempotency.Key, r idempotency.Record) (Status, error) {
-	err := s.Replies.Remove(ctx, r)
+func (s *Service) let(ctx context.Context, f finding) (Status, error) {
+	err := s.Replies.Remove(ctx, f.record)
 	if errors.Is(err, fault.Conflict) {
-		return Status{}, s.linked(inProgress(), key) // it has gone on meanwhile
+		return Status{}, s.linked(inProgress(), f.key) // it has gone on meanwhile
 	}
-	if err != nil && !errors.Is(err, fault.NotFound) {
+	if err == nil || errors.Is(err, fault.NotFound) {
+		err = s.letGo(ctx, f.delivery)
+	}
+	if err != nil {
 		return Status{}, err
 	}
-	return released(key, r), nil
+	return released(f.key, f.record), nil
 }
 
 // found makes the call done, as if X had answered with the post.

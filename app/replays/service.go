@@ -6,7 +6,6 @@
 package replays
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -71,7 +70,8 @@ type Holder struct {
 // Once has the call performed by ask unless a call with the same key was. It
 // returns X's answer, or the answer to the first call. A key that is used for
 // another call, whose call is under way or waits to be delivered, or of whose call
-// nobody knows what became of it, is fault.Conflict.
+// nobody knows what became of it, is fault.Conflict. A call that was delivered is
+// answered for as long as the delivery is kept.
 //
 // From the moment X is asked, the caller's leaving ends nothing any more.
 func (s *Service) Once(
@@ -106,8 +106,8 @@ func (s *Service) Once(
 	a := s.attempt(ctx, key, r, call.Action, body)
 	if who.Delivery == "" {
 		// The key is reserved first: whoever accepts a delivery looks for that when he has.
-		if d, err := s.holding(a.ctx, who.App.ID, who.Grant, key); err != nil || d.Waits() && d.ID != "" {
-			return a.finish(ports.Reply{}, cmp.Or(err, s.queued(d)))
+		if reply, err := s.delivered(a.ctx, who, key, asked); err != nil || reply.Status != 0 {
+			return a.finish(reply, err)
 		}
 	}
 	return a.finish(ask(a.ctx, a.sent))
@@ -145,9 +145,7 @@ func (s *Service) known(
 	ctx context.Context, key idempotency.Key, r idempotency.Record, asked string,
 ) (ports.Reply, error) {
 	if r.Fingerprint != asked {
-		return ports.Reply{}, fault.New(fault.Conflict, "this Idempotency-Key belongs to another request: method, path, "+
-			"query and body must be those of the first one; use a new key for a new request").
-			Named("idempotency-key-reused")
+		return ports.Reply{}, reused()
 	}
 	switch r.Standing(s.Now()) {
 	case idempotency.Reserved, idempotency.Sent:
@@ -158,6 +156,13 @@ func (s *Service) known(
 	}
 	return ports.Reply{}, s.unknown(key, "X was asked and it is not known whether it did it; nobody asks again. "+
 		"POST status_url with /resolve looks whether it did, GET status_url tells more")
+}
+
+// reused refuses the key of another call.
+func reused() *fault.Error {
+	return fault.New(fault.Conflict, "this Idempotency-Key belongs to another request: method, path, "+
+		"query and body must be those of the first one; use a new key for a new request").
+		Named("idempotency-key-reused")
 }
 
 // inProgress refuses a call while another one with its key is under way.

@@ -53,7 +53,10 @@ func (s *Service) Forget(ctx context.Context, h Holder, segment string) error {
 		return s.queued(f.delivery)
 	}
 	if f.record.Scope == "" {
-		return none()
+		if f.delivery.State != delivery.Unknown {
+			return none()
+		}
+		return s.letGo(ctx, f.delivery)
 	}
 	switch f.record.Standing(s.Now()) {
 	case idempotency.Reserved, idempotency.Sent:
@@ -63,6 +66,9 @@ func (s *Service) Forget(ctx context.Context, h Holder, segment string) error {
 			"before %s; use a new key for a new request", f.record.Until.UTC().Format(time.RFC3339)).
 			Named("idempotency-key-done"), f.key)
 	case idempotency.Unknown:
+	}
+	if err = s.letGo(ctx, f.delivery); err != nil {
+		return err
 	}
 	err = s.Replies.Remove(ctx, f.record)
 	if errors.Is(err, fault.NotFound) {

@@ -72,6 +72,16 @@ func (d Delivery) GiveUp(now time.Time) Delivery {
 	}, now)
 }
 
+// Deny returns a delivery that was given up as one that X has not performed, which
+// somebody has found out since.
+func (d Delivery) Deny() Delivery {
+	return d.End(Failed, Outcome{
+		Status: d.Outcome.Status, Problem: "idempotency-unknown",
+		Detail: "X was asked and its answer was lost; whoever looked since says that X has not done it, " +
+			"and the key may be used again",
+	}, d.Ended)
+}
+
 // Postpone puts the delivery back in its place until it is worth trying again:
 // after wait, if somebody knows, else after longer and longer. unsure says that X
 // may have performed the call. spread from 0 to 1 keeps those that failed
