@@ -115,6 +115,9 @@ func (s *Server) listDeliveries(r *request) error {
 	if r.caller.Grant != "" {
 		f.Grants = []oauth.GrantID{r.caller.Grant}
 	}
+	if len(f.Grants) > 0 && r.caller.AppOnly { // also what the X App does itself
+		f.Grants = append(slices.Clone(f.Grants), "")
+	}
 	return s.answerDeliveries(r, f, q.Get("state"), after, n)
 }
 
@@ -176,21 +179,27 @@ func (s *Server) cancelDelivery(r *request) error {
 // ownDelivery returns the delivery the path names, if the caller may know of it.
 func (s *Server) ownDelivery(r *request) (delivery.Delivery, error) {
 	d, err := s.services.Deliveries.Get(r.ctx, r.caller.App.ID, delivery.ID(r.param("id")))
-	if err == nil && !r.caller.ActsFor(d.Grant) {
+	if err == nil && !r.caller.ActsFor(d.Grant) && (d.Grant != "" || !r.caller.AppOnly) {
 		return d, deliveries.ErrNone()
 	}
 	return d, err
 }
 
-// mayActAs reports whether the caller's credential is for the delivery's action.
+// mayActAs reports whether the caller may perform the delivery's action, as whom it
+// is to be performed.
 func (s *Server) mayActAs(r *request, d delivery.Delivery) bool {
 	act, ok := xapi.ByID(d.Action)
-	return ok && r.mayPerform(act)
+	return ok && r.mayPerform(act) && (d.Grant != "" || r.caller.AppOnly)
 }
 
-// mayPerform reports whether the caller's credential is for the action.
+// mayPerform reports whether the caller's application and credential are for the
+// action.
 func (r *request) mayPerform(act xapi.Action) bool {
 	switch c := r.caller; {
+	case !c.App.Permits(act):
+		return false
+	case !act.ByUser() && !c.AppOnly:
+		return false
 	case len(c.Actions) > 0 && !xapi.Covers(c.Actions, act):
 		return false
 	case c.Session != "":

@@ -27,7 +27,8 @@ func (s *Service) Used(
 	if err != nil {
 		return false, err
 	}
-	if r, err := s.record(ctx, app, grant, act, key); err != nil || r.Scope == "" {
+	grant = lineOf(act, grant)
+	if r, err := s.record(ctx, app, grant, key); err != nil || r.Scope == "" {
 		return false, err
 	}
 	own, err := s.Store.List(ctx, delivery.Filter{App: app, Grants: []oauth.GrantID{grant}, Key: string(key)}, "", 1)
@@ -41,7 +42,7 @@ func (s *Service) doubt(ctx context.Context, d delivery.Delivery, r Request) del
 	if r.Key == "" {
 		return d
 	}
-	was, err := s.record(ctx, d.App, d.Grant, r.Action, idempotency.Key(d.Key))
+	was, err := s.record(ctx, d.App, d.Grant, idempotency.Key(d.Key))
 	if err != nil || was.Scope == "" {
 		return d
 	}
@@ -56,14 +57,20 @@ func (s *Service) doubt(ctx context.Context, d delivery.Delivery, r Request) del
 // record is what is known of a call with the key; without a scope it is none that
 // could have been performed.
 func (s *Service) record(
-	ctx context.Context, app client.AppID, grant oauth.GrantID, act xapi.Action, key idempotency.Key,
+	ctx context.Context, app client.AppID, grant oauth.GrantID, key idempotency.Key,
 ) (idempotency.Record, error) {
-	if !act.ByUser() {
-		grant = "" // the X App acts itself
-	}
 	r, err := s.Replies.Get(ctx, key.Scope(app, grant))
 	if errors.Is(err, fault.NotFound) || err == nil && r.Free(s.Now(), false) {
 		return idempotency.Record{}, nil
 	}
 	return r, err
+}
+
+// lineOf is the grant for which X performs the action; none for what only the X
+// App does, whichever grant the caller names.
+func lineOf(act xapi.Action, grant oauth.GrantID) oauth.GrantID {
+	if !act.ByUser() {
+		return ""
+	}
+	return grant
 }

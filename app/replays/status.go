@@ -103,8 +103,11 @@ func (s *Service) find(ctx context.Context, h Holder, segment string) (finding, 
 	if err != nil {
 		return finding{}, err
 	}
-	grants := []oauth.GrantID{h.Grant}
-	if h.AppOnly && h.Grant != "" {
+	var grants []oauth.GrantID
+	if h.Grant != "" {
+		grants = append(grants, h.Grant)
+	}
+	if h.AppOnly {
 		grants = append(grants, "")
 	}
 	for _, grant := range grants {
