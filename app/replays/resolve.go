@@ -56,7 +56,7 @@ func (s *Service) resolve(ctx context.Context, h Holder, f finding, look Looker)
 	case standing == idempotency.Reserved && r.Free(now, false):
 		return s.let(ctx, f)
 	case standing != idempotency.Unknown:
-		return Status{}, s.linked(inProgress(), key)
+		return Status{}, s.linked(s.underWay(r), key)
 	case !resolvable(r):
 		return Status{}, s.unknown(key, s.advice(r))
 	}

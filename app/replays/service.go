@@ -149,7 +149,7 @@ func (s *Service) known(
 	}
 	switch r.Standing(s.Now()) {
 	case idempotency.Reserved, idempotency.Sent:
-		return ports.Reply{}, s.linked(inProgress(), key)
+		return ports.Reply{}, s.linked(s.underWay(r), key)
 	case idempotency.Done:
 		return s.replay(ctx, key, r)
 	case idempotency.Unknown:
@@ -165,7 +165,17 @@ func reused() *fault.Error {
 		Named("idempotency-key-reused")
 }
 
-// inProgress refuses a call while another one with its key is under way.
+// underWay refuses what the call stands in the way of. Most calls end soon; one
+// whose replica has died is under way until its limit. So the longer it lasts the
+// later one should come back, and not after the limit.
+func (s *Service) underWay(r idempotency.Record) *fault.Error {
+	now := s.Now()
+	return fault.New(fault.Conflict, "a request with this Idempotency-Key is under way, until %s at the latest; "+
+		"send it again when Retry-After says", r.Lease.UTC().Format(time.RFC3339)).
+		Named("idempotency-in-progress").After(max(min(now.Sub(r.Began())/4, r.Lease.Sub(now)), time.Second))
+}
+
+// inProgress refuses a call when another one has just taken its key.
 func inProgress() *fault.Error {
 	return fault.New(fault.Conflict, "a request with this Idempotency-Key is under way; try again in a moment").
 		Named("idempotency-in-progress").After(time.Second)

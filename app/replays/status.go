@@ -60,7 +60,7 @@ func (s *Service) Forget(ctx context.Context, h Holder, segment string) error {
 	}
 	switch f.record.Standing(s.Now()) {
 	case idempotency.Reserved, idempotency.Sent:
-		return s.linked(inProgress(), f.key)
+		return s.linked(s.underWay(f.record), f.key)
 	case idempotency.Done:
 		return s.linked(fault.New(fault.Conflict, "it is known what became of this request, so its key is not forgotten "+
 			"before %s; use a new key for a new request", f.record.Until.UTC().Format(time.RFC3339)).
@@ -151,7 +151,8 @@ func (s *Service) status(f finding) Status {
 func (s *Service) advice(r idempotency.Record) string {
 	switch r.Standing(s.Now()) {
 	case idempotency.Reserved, idempotency.Sent:
-		return "The request is under way. Send it again with the same key in a moment."
+		return "The request is under way, until " + r.Lease.UTC().Format(time.RFC3339) + " at the latest. Send it again " +
+			"with the same key in a while."
 	case idempotency.Done:
 		return "X has answered. Send the request again with the same key to get X's answer again; X is not asked."
 	case idempotency.Unknown:

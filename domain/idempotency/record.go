@@ -69,6 +69,14 @@ func (r Record) Standing(now time.Time) State {
 	return r.State
 }
 
+// Began is when X was asked, or before that when the key was reserved.
+func (r Record) Began() time.Time {
+	if r.Sent.IsZero() {
+		return r.Created
+	}
+	return r.Sent
+}
+
 // Free reports whether the key may be claimed by another call at now: it has
 // expired, or X was not asked, or what was asked may be repeated without harm.
 func (r Record) Free(now time.Time, harmless bool) bool {
