@@ -21,6 +21,7 @@ import (
 const (
 	keyInProgress = "idempotency-in-progress"
 	keyUnknown    = "idempotency-unknown"
+	keyNotLooked  = "idempotency-not-looked"
 	keyReused     = "idempotency-key-reused"
 	keyDone       = "idempotency-answer-not-kept"
 )
@@ -46,11 +47,40 @@ func refused(d delivery.Delivery, status int, err error, now time.Time) delivery
 	case o.Problem == keyUnknown && wait == 0:
 		return d.GiveUp(now)
 	case !final(err):
-		return d.Postpone(o, wait, doubtful || !untried, spread(), now)
+		return d.Postpone(ours(o), lookOf(o, wait), doubtful || !untried, spread(), now)
 	case doubtful:
 		return d.GiveUp(now) // it is forbidden now; it may have been done before
 	}
 	return d.End(delivery.Failed, o, now)
+}
+
+// ours says what Perch does where the sentence is for those who look for themselves.
+func ours(o delivery.Outcome) delivery.Outcome {
+	switch o.Problem {
+	case keyUnknown:
+		o.Detail = "X was asked, and its answer was lost; what was asked is not to be seen at X yet, which may be late. " +
+			"Perch looks again, and sends it again if it is still not there; there is nothing to do"
+	case keyNotLooked:
+		o.Detail = "X was asked, and its answer was lost; X does not show now whether it was done. Perch looks again; " +
+			"there is nothing to do"
+	}
+	return o
+}
+
+// mostHeld is how long is waited at most for what people can lift at any moment.
+const mostHeld = time.Minute
+
+// lookOf is the wait before the next attempt. Perch's own refusals for a budget, a
+// cap or credits cost nothing to ask for again, and nobody tells when they are
+// lifted.
+func lookOf(o delivery.Outcome, wait time.Duration) time.Duration {
+	if !slices.Contains([]string{"budget-spent", "x-usage-cap", "x-out-of-credits"}, o.Problem) {
+		return wait
+	}
+	if wait <= 0 {
+		return mostHeld
+	}
+	return min(wait, mostHeld)
 }
 
 // tooLate ends a delivery for which X may not be asked any more. Its key was free,

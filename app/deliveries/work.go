@@ -148,7 +148,20 @@ func (s *Service) ended(ctx context.Context, request string, d delivery.Delivery
 	}
 	var err error
 	if d.State != delivery.Done {
-		err = fault.New(fault.Upstream, "%s", d.Outcome.Detail).Named(d.Outcome.Problem)
+		err = fault.New(kindOf(d), "%s", d.Outcome.Detail).Named(d.Outcome.Problem)
 	}
 	s.told(ctx, string(d.State), By{Actor: d.Actor, Request: request}, d, err)
+}
+
+// kindOf says whose fault the end of a delivery is that was not done.
+func kindOf(d delivery.Delivery) fault.Kind {
+	switch {
+	case d.State == delivery.Unknown, d.Outcome.Status != 0:
+		return fault.Upstream
+	case d.State == delivery.Failed:
+		return fault.Forbidden
+	case d.Outcome.Problem == delivery.TooLate: // others came first
+		return fault.Conflict
+	}
+	return fault.Unavailable
 }
