@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,5 +103,38 @@ func TestADayThatIsOverIsPutAway(t *testing.T) {
 	settle(t.Context(), &ports.Reply{Status: 201, Whole: []byte(`{"data":{"id":"1"}}`)}, nil)
 	if got := h.line(); got.Calls != 2 || len(b.writers) != 2 {
 		t.Errorf("counted %+v by %d writers", got, len(b.writers))
+	}
+}
+
+// What is forgotten is billed once all the same: the store knows it.
+func TestWhatIsKnownToBeBilledHasABound(t *testing.T) {
+	h := open(t, money.Budget{})
+	const pages, each = 4, 50_000
+	read := func(ids string) string {
+		t.Helper()
+		cost, err := h.do(call(t, "getPostsById", "", ""), 200, `{"data":[`+ids+`]}`, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cost
+	}
+	for _, want := range []string{"0.005", "0.00"} {
+		if got := read(`{"id":"0"}`); got != want {
+			t.Errorf("it costs %s, want %s", got, want)
+		}
+	}
+	for page := range pages {
+		ids := make([]string, each)
+		for i := range ids {
+			ids[i] = fmt.Sprintf(`{"id":"%d"}`, 1+page*each+i)
+		}
+		read(strings.Join(ids, ","))
+		h.line()
+	}
+	if got := read(`{"id":"0"}`); got != "0.005" {
+		t.Errorf("after %d others it costs %s at most", pages*each, got)
+	}
+	if got := h.line(); got.Cost != 5_000*(1+pages*each) {
+		t.Errorf("counted %s", got.Cost)
 	}
 }

@@ -228,11 +228,16 @@ func TestAnswersThatWereLostCostToo(t *testing.T) {
 	}
 }
 
-// X may have billed it on either day.
+// X may have billed it on either day, though the day before has paid for what is in it.
 func TestACallThatSpansMidnightIsCountedInFull(t *testing.T) {
 	h := open(t, money.Budget{Day: money.USD})
 	h.now = time.Date(2026, 11, 26, 23, 59, 59, 0, time.UTC)
 	const reply = `{"data":[{"id":"1"}]}`
+	for _, want := range []string{"0.005", "0.00"} {
+		if cost, err := h.do(call(t, "getPostsById", "", ""), 200, reply, nil); cost != want || err != nil {
+			t.Errorf("on the day before: %s, %v", cost, err)
+		}
+	}
 	settle, err := h.Enter(t.Context(), h.who("g"), call(t, "getPostsById", "", ""))
 	if err != nil {
 		t.Fatal(err)
@@ -247,7 +252,7 @@ func TestACallThatSpansMidnightIsCountedInFull(t *testing.T) {
 		t.Errorf("the day after stands at %+v", st)
 	}
 	h.now = before
-	if st := h.standing(); st.Spent != 5_000 || st.Reserved != 0 {
+	if st := h.standing(); st.Spent != 10_000 || st.Reserved != 0 {
 		t.Errorf("the day before stands at %+v", st)
 	}
 }
