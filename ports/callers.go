@@ -20,6 +20,7 @@ type Caller struct {
 	User    user.ID       // whose grant it is
 	Scopes  oauth.Scopes  // that the user has granted
 	Batch   bool          // nobody waits for the answer: others go first
+	AllUse  bool          // may see what the whole application spends, not only its grants
 
 	Delivery delivery.ID // that is being sent; empty: the client waits
 }

@@ -52,7 +52,7 @@ func (s *Server) action(r *request) error {
 	reply, err := s.services.Actions.Do(r.ctx, actions.Request{
 		ID: r.id, Actor: r.caller.Actor, Address: r.addr, App: s.appOf(r, act), Grant: r.caller.Grant,
 		Scopes: r.caller.Scopes, Session: r.caller.Session, AppOnly: r.caller.AppOnly, Actions: r.caller.Actions,
-		Batch: r.caller.Batch, Key: key, Fresh: r.joined(fiber.HeaderCacheControl), Call: call,
+		Batch: r.caller.Batch, AllUse: r.caller.SeesApp(), Key: key, Fresh: r.joined(fiber.HeaderCacheControl), Call: call,
 	})
 	done()
 	if err != nil {

@@ -70,7 +70,7 @@ func (s *Server) resolveOutcome(r *request) error {
 			return s.services.Actions.Do(ctx, actions.Request{
 				ID: r.id, Actor: r.caller.Actor, Address: r.addr, App: r.caller.App, Grant: r.caller.Grant,
 				Scopes: r.caller.Scopes, Session: r.caller.Session, AppOnly: r.caller.AppOnly, Actions: r.caller.Actions,
-				Batch: r.caller.Batch, Fresh: "no-store", Call: call,
+				Batch: r.caller.Batch, AllUse: r.caller.SeesApp(), Fresh: "no-store", Call: call,
 			})
 		})
 	if err != nil {

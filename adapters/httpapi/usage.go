@@ -106,7 +106,7 @@ func (s *Server) showUsage(r *request) error {
 	if r.caller.Grant != "" {
 		ask.Grants = []oauth.GrantID{r.caller.Grant}
 	}
-	ask.AppToo = r.caller.Session == "" && len(r.caller.Grants) == 0
+	ask.AppToo = r.caller.SeesApp()
 	return s.report(r, ask)
 }
 

@@ -69,6 +69,10 @@ func (c Caller) ActsFor(id oauth.GrantID) bool {
 	return (c.Grant == "" || c.Grant == id) && (len(c.Grants) == 0 || slices.Contains(c.Grants, id))
 }
 
+// SeesApp reports whether the caller may see what the whole application spends: a
+// session, and a key that is bound to grants, may not.
+func (c Caller) SeesApp() bool { return c.Session == "" && len(c.Grants) == 0 }
+
 // MayRevoke refuses a caller whose key is for some actions only: to end what a
 // user has allowed is none of them.
 func (c Caller) MayRevoke() error {

@@ -39,6 +39,7 @@ type Request struct {
 	AppOnly bool          // may use the X App's own bearer
 	Actions []string      // narrower than the application's; empty: no narrowing
 	Batch   bool          // nobody waits for the answer
+	AllUse  bool          // the caller may see what the whole application spends
 	Key     string        // the Idempotency-Key; empty: none
 	Fresh   string        // the request's Cache-Control
 	Until   time.Time     // X is not asked later than that; zero: whenever
@@ -79,7 +80,7 @@ func (s *Service) Do(ctx context.Context, r Request) (reply ports.Reply, err err
 	}
 	j.who = ports.Caller{
 		Actor: r.Actor, Address: r.Address, App: r.App, Grant: j.as.grant.ID, User: j.as.grant.User.ID, Batch: r.Batch,
-		Scopes: j.as.grant.Scopes, Delivery: r.Later,
+		Scopes: j.as.grant.Scopes, AllUse: r.AllUse, Delivery: r.Later,
 	}
 	if r.Key != "" && s.Replays != nil && r.Call.Action.Method != "GET" {
 		return s.Replays.Once(ctx, j.who, r.Key, j.call, j.kept, func(

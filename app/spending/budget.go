@@ -50,7 +50,7 @@ func spentBudget(r spend.Reservation, l spend.Limit, st spend.Standing, wait tim
 		advice = "wait until the budget renews, or ask the operator of this Perch for a larger one"
 	}
 	var f *fault.Error
-	if l.Grant == "" && who.Session() {
+	if l.Grant == "" && !who.AllUse {
 		f = fault.New(fault.Limited, "the application's budget for the %s has too little left for this call, which may "+
 			"cost %s USD; %s", period(l), r.Cost, advice)
 	} else {

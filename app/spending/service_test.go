@@ -48,7 +48,7 @@ func open(t *testing.T, budget money.Budget) *till {
 	return h
 }
 
-func (h *till) who(grant oauth.GrantID) ports.Caller { return ports.Caller{App: h.app, Grant: grant} }
+func (h *till) who(grant oauth.GrantID) ports.Caller { return ports.Caller{App: h.app, Grant: grant, AllUse: true} }
 
 func call(t *testing.T, id, query, body string) ports.Call {
 	t.Helper()
@@ -288,14 +288,14 @@ func TestABudgetThatIsSpentSaysSo(t *testing.T) {
 	}
 }
 
-// Whoever signs in learns nothing of what the others spend.
-func TestASessionIsNotToldWhatItsApplicationSpends(t *testing.T) {
+// Whoever signs in, or has a key of one grant, learns nothing of what the others spend.
+func TestWhoSeesItsGrantsAloneIsNotToldWhatItsApplicationSpends(t *testing.T) {
 	h := open(t, money.Budget{Day: 2 * cent})
 	h.post("g")
 	refused := func() *fault.Error {
 		t.Helper()
 		who := h.who("g")
-		who.Actor = "ses_1"
+		who.AllUse = false
 		_, err := h.Enter(t.Context(), who, call(t, "createPosts", "", `{"text":"a"}`))
 		f, ok := errors.AsType[*fault.Error](err)
 		if !ok || f.Slug != "budget-spent" {

@@ -2,6 +2,7 @@ package wiring_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,5 +44,35 @@ func replicasKeepABudgetTogether(t *testing.T, e environment) {
 	usage := h[1].operator(t, http.StatusOK, "GET", "/admin/v1/usage?by=app", nil)
 	if a.header.Get("Perch-Cost") != "0.01" || total.Micros != 40_000 || usage.text("budgets.0.spent") != "0.04" {
 		t.Errorf("it cost %q; X billed %d; %s", a.header.Get("Perch-Cost"), total.Micros, usage.body)
+	}
+}
+
+// TestARefusalForMoneyTellsWhatItsCallerSeesInUsage: the figures of the
+// application are for its unbound keys alone.
+func TestARefusalForMoneyTellsWhatItsCallerSeesInUsage(t *testing.T) {
+	x := xsim.New(xsim.Options{})
+	at, _ := serveX(t, x)
+	h := open(t, settings(t, environments()[0], at))
+	app := h.register(t, pageA, "")
+	s := h.visit(t, app).signIn(t, ada)
+	h.operator(t, http.StatusOK, "PATCH", "/admin/v1/apps/"+app.id, object{"budget_month": "0.011"})
+	bound := h.operator(t, http.StatusCreated, "POST", "/admin/v1/apps/"+app.id+"/keys", object{"kind": "secret", "grant_id": s.grant})
+	for who, v := range map[string]struct {
+		key  string
+		sees bool
+	}{"a key": {app.sk, true}, "a bound key": {bound.text("key"), false}, "a session": {s.access, false}} {
+		grant := ""
+		if v.sees {
+			grant = s.grant
+		}
+		a := h.act(t, v.key, grant, "POST", "/2/tweets", `{"text":"one"}`)
+		if a.problem() != "budget-spent" || a.text("budget") != "application" || a.text("renews") == "" ||
+			strings.Contains(a.body, "0.011") != v.sees || strings.Contains(a.body, `"spent"`) != v.sees {
+			t.Errorf("%s: %d %s", who, a.status, a.body)
+		}
+		u := send(t, h.client, "GET", h.public+"/v1/usage", "", "Authorization: Bearer "+v.key)
+		if strings.Contains(u.body, "0.011") != v.sees {
+			t.Errorf("%s in usage: %d %s", who, u.status, u.body)
+		}
 	}
 }
