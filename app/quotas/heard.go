@@ -1,6 +1,7 @@
 package quotas
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -27,7 +28,7 @@ type answer struct {
 
 // heard is what a reply says of X's windows that is not known. X's word counts
 // only where it can be true.
-func (s *Service) heard(a answer) (notes []quota.Note) {
+func (s *Service) heard(ctx context.Context, a answer) (notes []quota.Note) {
 	if !s.windows || a.call.Action.Public() {
 		return nil
 	}
@@ -42,7 +43,7 @@ func (s *Service) heard(a answer) (notes []quota.Note) {
 			Key: w.key, Max: said.Limit, Used: said.Limit - said.Remaining, Reset: said.Reset.Add(grace), Window: w.length,
 		}
 		if g, ok := a.bill.of(w, a.gave); !ok || refused || !agrees(g, n, s.flights.of(w)) {
-			notes = append(notes, s.ahead(w, g, n, refused))
+			notes = append(notes, s.ahead(ctx, a, w, g, n))
 		}
 	}
 	if !closed && refused {
@@ -89,13 +90,30 @@ func agrees(g quota.Grip, n quota.Note, underWay int64) bool {
 // ahead adds to a note the calls that are under way, which X may not have seen
 // yet, where X is in another window, has counted calls that are not ours, or
 // refuses. What of them never reaches X is given back, and X's count is left.
-func (s *Service) ahead(w window, g quota.Grip, n quota.Note, refused bool) quota.Note {
+func (s *Service) ahead(ctx context.Context, a answer, w window, g quota.Grip, n quota.Note) quota.Note {
 	underWay := s.flights.of(w)
-	ours := g.Limit - g.Remaining + 2*underWay + 32 // replies overtake each other, also those of other replicas
-	if refused || n.Used > ours || n.Reset.After(g.Reset.Add(grace)) {
+	slack := 2*underWay + 32 // replies overtake each other, also those of other replicas
+	others := n.Used > g.Limit-g.Remaining+slack && n.Used > s.used(ctx, a, w, n)+slack
+	if a.refused() || others || n.Reset.After(g.Reset.Add(grace)) {
 		n.Used += underWay
 	}
 	return n
+}
+
+// used is how many calls of the window are counted by now: a call that was under way
+// for long does not know of those that overtook it. Zero is not known.
+func (s *Service) used(ctx context.Context, a answer, w window, n quota.Note) int64 {
+	charges := []quota.Charge{w.charge(a.who)}
+	v, err := s.store.Spend(ctx, a.at, charges)
+	if err != nil {
+		return 0
+	}
+	s.giveBack(ctx, &bill{charges: charges}, v)
+	g := v.Grips[0]
+	if g.Reset.Sub(n.Reset).Abs() > 2*grace {
+		return 0
+	}
+	return g.Limit - g.Remaining - g.Given
 }
 
 // refused reports whether X refused the call for its rate. A usage cap is not a

@@ -113,7 +113,7 @@ func (s *Service) Enter(ctx context.Context, who ports.Caller, call ports.Call) 
 		}
 		s.lost(ctx, b, reply.Lost)
 		a := answer{who, call, b, v, reply, err, s.now()}
-		if notes := s.heard(a); len(notes) > 0 {
+		if notes := s.heard(ctx, a); len(notes) > 0 {
 			_ = s.store.Note(ctx, s.now(), notes) // what is not noted is heard again
 			if a.refused() {
 				s.hold(ctx, a)
