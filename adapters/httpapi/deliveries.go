@@ -100,7 +100,11 @@ func (s *Server) deliver(r *request, act xapi.Action, params map[string]string, 
 	}
 	r.c.Status(http.StatusAccepted)
 	r.c.Set("Preference-Applied", respondAsync)
-	r.json(plainJSON, viewDelivery(d))
+	v, err := s.viewDelivery(r, d)
+	if err != nil {
+		return err
+	}
+	r.json(plainJSON, v)
 	return nil
 }
 
@@ -131,7 +135,12 @@ func (s *Server) answerDeliveries(r *request, f delivery.Filter, state, after st
 	if err != nil {
 		return err
 	}
-	r.json(plainJSON, pageOf(all, n, viewDelivery, func(d delivery.Delivery) string { return string(d.ID) }))
+	behind, err := s.services.Deliveries.Behind(r.ctx, all...)
+	if err != nil {
+		return err
+	}
+	view := func(d delivery.Delivery) deliveryView { return viewDelivery(d, behind[d.ID]) }
+	r.json(plainJSON, pageOf(all, n, view, func(d delivery.Delivery) string { return string(d.ID) }))
 	return nil
 }
 
@@ -146,7 +155,10 @@ func (s *Server) getDelivery(r *request) error {
 // showDelivery answers with the delivery, and with X's reply if the caller may
 // perform the action.
 func (s *Server) showDelivery(r *request, d delivery.Delivery) error {
-	v := viewDelivery(d)
+	v, err := s.viewDelivery(r, d)
+	if err != nil {
+		return err
+	}
 	if s.mayActAs(r, d) {
 		reply, err := s.services.Deliveries.Reply(r.ctx, d)
 		if err != nil {
@@ -245,6 +257,7 @@ type deliveryView struct {
 	CreatedAt    *time.Time   `json:"created_at"`
 	DeliverUntil *time.Time   `json:"deliver_until"`
 	NextAttempt  *time.Time   `json:"next_attempt_at"`
+	Behind       string       `json:"behind,omitempty"` // the delivery that must end before
 	DoubtSince   *time.Time   `json:"in_doubt_since"`
 	EndedAt      *time.Time   `json:"ended_at"`
 	Outcome      *outcomeView `json:"outcome"` // of the last attempt
@@ -257,13 +270,20 @@ type outcomeView struct {
 	Reply  json.RawMessage `json:"reply,omitempty"` // X's
 }
 
-func viewDelivery(d delivery.Delivery) deliveryView {
+// viewDelivery is the delivery with what it waits for.
+func (s *Server) viewDelivery(r *request, d delivery.Delivery) (deliveryView, error) {
+	behind, err := s.services.Deliveries.Behind(r.ctx, d)
+	return viewDelivery(d, behind[d.ID]), err
+}
+
+func viewDelivery(d delivery.Delivery, behind delivery.ID) deliveryView {
 	v := deliveryView{
 		ID: string(d.ID), AppID: string(d.App), GrantID: string(d.Grant), Action: d.Action, Key: d.Key,
 		State: string(d.State), Attempts: d.Attempts, CreatedAt: instant(d.Created), DeliverUntil: instant(d.Until),
 		DoubtSince: instant(d.Doubt), EndedAt: instant(d.Ended),
+		Behind: string(behind),
 	}
-	if d.State == delivery.Queued {
+	if d.State == delivery.Queued && behind == "" {
 		v.NextAttempt = instant(d.Next)
 	}
 	if o := d.Outcome; o.Status != 0 || o.Problem != "" {

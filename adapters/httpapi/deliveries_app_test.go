@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"perch/adapters/xhttp/xsim"
 	"perch/domain/apikey"
 	"perch/domain/oauth"
 )
@@ -77,5 +78,39 @@ func TestTheKeyOfAnotherCallIsRefusedAtOnce(t *testing.T) {
 	}
 	if got := data(t, h.act("GET", "/v1/deliveries", "")); len(got) != 0 || h.made() != 1 {
 		t.Errorf("%d posts, and deliveries %v", h.made(), got)
+	}
+}
+
+// One that waits for its turn says so, and not that it should have been sent long ago.
+func TestADeliveryBehindAnotherSaysSo(t *testing.T) {
+	h := build(t, plan{})
+	h.sim.Mischief(xsim.Mischief{Match: "createPosts", Kind: "rate_limit_bare", Times: 1})
+	first := h.queue("first")
+	h.work()
+	a := h.act("POST", "/2/tweets", `{"text":"second"}`, later)
+	second, _ := a.json(t)["id"].(string)
+	third := h.queue("third")
+	h.work()
+	if v := a.json(t); v["behind"] != first || v["next_attempt_at"] != nil {
+		t.Errorf("when it is accepted: %s", a.body)
+	}
+	if v := h.delivery(first).json(t); v["behind"] != nil || v["next_attempt_at"] == nil || v["outcome"] == nil {
+		t.Errorf("the first in line: %v", v)
+	}
+	if v := h.delivery(third).json(t); v["behind"] != first || v["next_attempt_at"] != nil {
+		t.Errorf("the third: %v", v)
+	}
+	for what, list := range map[string]answer{
+		"clients": h.act("GET", "/v1/deliveries?state=queued", ""), "operators": h.operator("GET", "/admin/v1/deliveries", ""),
+	} {
+		behind := map[any]any{}
+		all, _ := list.json(t)["data"].([]any)
+		for _, one := range all {
+			v, _ := one.(map[string]any)
+			behind[v["id"]] = v["behind"]
+		}
+		if behind[first] != nil || behind[second] != first || behind[third] != first || len(behind) != 3 {
+			t.Errorf("%s see %v", what, behind)
+		}
 	}
 }

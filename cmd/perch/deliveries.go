@@ -23,6 +23,8 @@ type delivery struct {
 	Attempts     int        `json:"attempts"`
 	CreatedAt    *time.Time `json:"created_at"`
 	DeliverUntil *time.Time `json:"deliver_until"`
+	NextAttempt  *time.Time `json:"next_attempt_at"`
+	Behind       string     `json:"behind"`         // the delivery that must end before
 	DoubtSince   *time.Time `json:"in_doubt_since"` // nil: X has not performed it, or it is known what X did
 	Outcome      struct {
 		Detail string `json:"detail"`
@@ -65,12 +67,20 @@ func (v deliveryList) Run(ctx context.Context, p *program) error {
 	for _, d := range deliveries {
 		rows = append(rows, []string{
 			d.ID, d.AppID, d.GrantID, d.Action, d.State, strconv.Itoa(d.Attempts), when(d.CreatedAt), when(d.DeliverUntil),
-			when(d.DoubtSince), d.Outcome.Detail,
+			d.nextTry(), when(d.DoubtSince), d.Outcome.Detail,
 		})
 	}
-	p.list("ID\tAPPLICATION\tGRANT\tACTION\tSTATE\tATTEMPTS\tCREATED\tUNTIL\tIN DOUBT SINCE\tLAST OUTCOME", rows,
+	p.list("ID\tAPPLICATION\tGRANT\tACTION\tSTATE\tATTEMPTS\tCREATED\tUNTIL\tNEXT TRY\tIN DOUBT SINCE\tLAST OUTCOME", rows,
 		"There are no such deliveries; a client makes one by sending a write with Prefer: respond-async.")
 	return nil
+}
+
+// nextTry is when it is tried next, or what it waits for.
+func (d delivery) nextTry() string {
+	if d.Behind != "" {
+		return "after " + d.Behind
+	}
+	return when(d.NextAttempt)
 }
 
 type deliveryCancel struct {
