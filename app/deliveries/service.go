@@ -84,7 +84,8 @@ type Request struct {
 func (s *Service) Accept(ctx context.Context, r Request) (d delivery.Delivery, err error) {
 	now := s.Now()
 	d = delivery.Delivery{
-		ID: delivery.NewID(now, rand.Text()), App: r.App, Grant: lineOf(r.Action, r.Grant), Actor: r.Actor, Action: r.Action.ID, Key: r.Key,
+		ID: delivery.NewID(now, rand.Text()), App: r.App, Grant: lineOf(r.Action, r.Grant), Actor: r.Actor,
+		Action: r.Action.ID, Key: r.Key,
 		Created: now, Until: now.Add(delivery.Usual), State: delivery.Queued, Next: now,
 	}
 	defer func() { s.told(ctx, "accept", By{Actor: r.Actor, Request: r.Call.Request}, d, err) }()
