@@ -31,7 +31,7 @@ func (s *Service) refusal(ctx context.Context, r spend.Reservation, who ports.Ca
 		wait := time.Second // others are under way
 		if st.Spent+r.Least > l.Max {
 			wait = max(l.Ends.Sub(s.Now()), time.Second)
-			s.watch.spent(l)
+			s.watch.refused(l, r.Cost)
 		}
 		if wait > longest {
 			longest, worst = wait, spentBudget(r, l, st, wait, who)

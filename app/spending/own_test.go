@@ -24,8 +24,6 @@ func (h *till) asks(grant oauth.GrantID, status int, body string, err error) {
 	ended(grant, ports.Reply{Status: status, Whole: []byte(body)}, err)
 }
 
-func (h *till) Get(context.Context, client.AppID) (client.App, error) { return h.app, nil }
-
 func TestWhatPerchAsksByItselfCountsButIsNeverRefused(t *testing.T) {
 	h := open(t, money.Budget{Day: 2 * cent})
 	for range 2 {

@@ -48,7 +48,9 @@ func open(t *testing.T, budget money.Budget) *till {
 	return h
 }
 
-func (h *till) who(grant oauth.GrantID) ports.Caller { return ports.Caller{App: h.app, Grant: grant, AllUse: true} }
+func (h *till) who(grant oauth.GrantID) ports.Caller {
+	return ports.Caller{App: h.app, Grant: grant, AllUse: true}
+}
 
 func call(t *testing.T, id, query, body string) ports.Call {
 	t.Helper()

@@ -2,36 +2,34 @@ package spending
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
 	"time"
 
-	"perch/domain/audit"
 	"perch/domain/fault"
 	"perch/domain/money"
 	"perch/domain/spend"
 )
 
-// An alert is given at this much of a budget, and when it is spent.
-const (
-	soft = 80
-	hard = 100
-)
+// lookEvery is how often budgets whose alerts are on are looked at without a call.
+const lookEvery = 10 * time.Second
 
 // A watch knows which budgets calls have counted in, and which alerts were given
 // here.
 type watch struct {
 	mu     sync.Mutex
 	seen   map[spend.Account]spend.Limit
-	full   map[spend.Account]bool // a call was refused until the period ends
+	full   map[spend.Account]money.Micros // what a call may cost that was refused until the period ends
 	opened map[alert]given
+	next   time.Time // when those that are on are looked at
 }
 
-// given is an alert that was given here.
+// given is an alert that was given here, and is on.
 type given struct {
-	size money.Micros // of the budget
-	ends time.Time    // when the budget renews
+	ends  time.Time // when the budget renews
+	noted bool      // the store knows it
 }
 
 type alert struct {
@@ -41,21 +39,21 @@ type alert struct {
 
 func newWatch() watch {
 	return watch{
-		seen: map[spend.Account]spend.Limit{}, full: map[spend.Account]bool{}, opened: map[alert]given{},
+		seen: map[spend.Account]spend.Limit{}, full: map[spend.Account]money.Micros{}, opened: map[alert]given{},
 	}
 }
 
 // putBack has the next flush look at budgets that this one did not come to.
 // Where they were looked at meanwhile, that is newer.
-func (w *watch) putBack(limits []spend.Limit, full map[spend.Account]bool) {
+func (w *watch) putBack(limits []spend.Limit, full map[spend.Account]money.Micros) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, l := range limits {
 		if _, ok := w.seen[l.Account]; !ok {
 			w.seen[l.Account] = l
 		}
-		if full[l.Account] {
-			w.full[l.Account] = true
+		if cost, ok := full[l.Account]; ok {
+			w.full[l.Account] = max(cost, w.full[l.Account])
 		}
 	}
 }
@@ -69,33 +67,34 @@ func (w *watch) look(limits []spend.Limit) {
 	}
 }
 
-// spent has the next flush tell that the budget is spent.
-func (w *watch) spent(l spend.Limit) {
+// refused has the next flush tell that the budget has no room for such a call.
+func (w *watch) refused(l spend.Limit, cost money.Micros) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.seen[l.Account], w.full[l.Account] = l, true
+	w.seen[l.Account], w.full[l.Account] = l, cost
 }
 
-func (w *watch) take() (limits []spend.Limit, full map[spend.Account]bool) {
+func (w *watch) take() (limits []spend.Limit, full map[spend.Account]money.Micros) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	limits, full = slices.Collect(maps.Values(w.seen)), w.full
 	clear(w.seen)
-	w.full = map[spend.Account]bool{}
+	w.full = map[spend.Account]money.Micros{}
 	return limits, full
 }
 
-// alert tells of budgets that are mostly or wholly spent, once in their period for
-// each size whoever notices it; and that they have renewed, where it was told here.
+// alert tells of budgets that are mostly or wholly spent, once in their period
+// whoever notices it; and that they have room again.
 func (s *Service) alert(ctx context.Context) error {
 	limits, full := s.watch.take()
+	limits, err := s.due(ctx, limits)
+	if err != nil || len(limits) == 0 {
+		s.watch.putBack(limits, full)
+		return err
+	}
 	accounts := make([]spend.Account, len(limits))
 	for i, l := range limits {
 		accounts[i] = l.Account
-	}
-	s.renew(ctx)
-	if len(limits) == 0 {
-		return nil
 	}
 	standing, err := s.Budgets.Standing(ctx, accounts)
 	if err != nil {
@@ -103,70 +102,53 @@ func (s *Service) alert(ctx context.Context) error {
 		return err
 	}
 	for i, l := range limits {
-		used := usedUp(standing[i], l, full[l.Account])
-		for _, percent := range []int64{soft, hard} {
-			if used < percent || !standing[i].Owes(percent, l.Max) {
-				continue
-			}
-			if err := s.tell(ctx, l, standing[i], percent); err != nil {
-				s.watch.putBack(limits[i:], full)
-				return err
-			}
+		if err := s.judge(ctx, l, standing[i], full[l.Account]); err != nil {
+			s.watch.putBack(limits[i:], full)
+			return err
 		}
 	}
 	return nil
 }
 
-// usedUp is how much of the budget is spent, in percent. One that is mostly spent
-// and has refused a call is spent; of one that has most left, a dear call that does
-// not fit says little.
-func usedUp(st spend.Standing, l spend.Limit, refused bool) int64 {
-	used := share(st.Spent, l.Max)
-	if refused && used >= soft {
-		return max(used, hard)
+// due adds the budgets whose alerts are on, if it is time to look at them.
+func (s *Service) due(ctx context.Context, limits []spend.Limit) ([]spend.Limit, error) {
+	if s.Now().Before(s.watch.next) {
+		return limits, nil
 	}
-	return used
-}
-
-// tell gives the alert, and notes it afterwards: one that is given twice is better
-// than one that is never given. What was given here is not given here again.
-func (s *Service) tell(ctx context.Context, l spend.Limit, st spend.Standing, percent int64) error {
-	a := alert{l.Account, percent}
-	if s.watch.opened[a].size < l.Max {
-		s.watch.opened[a] = given{l.Max, l.Ends}
-		what := "is mostly spent"
-		if percent == hard {
-			what = "is spent, and calls are refused until it renews"
-		}
-		s.observe(ctx, a, ".open", audit.Failed, fault.New(fault.Limited,
-			"the %s's budget of %s USD for the %s %s: %s USD so far. It renews at %s; perch apps can set a larger one",
-			whose(l.Grant), l.Max, period(l), what, st.Spent, l.Ends.Format(time.RFC3339)))
+	there := map[spend.Account]bool{}
+	for _, l := range limits {
+		there[l.Account] = true
 	}
-	_, err := s.Budgets.Tell(ctx, l, percent)
-	return err
-}
-
-// renew tells of the alerts whose period is over.
-func (s *Service) renew(ctx context.Context) {
-	now := s.Now()
 	for a, g := range s.watch.opened {
-		if !now.Before(g.ends) {
-			delete(s.watch.opened, a)
-			s.observe(ctx, a, ".close", audit.Done, nil)
+		if there[a.account] {
+			continue
 		}
+		there[a.account] = true
+		size, err := s.size(ctx, a.account, g.ends)
+		if err != nil {
+			return limits, err
+		}
+		limits = append(limits, spend.Limit{Account: a.account, Max: size, Ends: g.ends})
 	}
+	s.watch.next = s.Now().Add(lookEvery)
+	return limits, nil
 }
 
-func (s *Service) observe(ctx context.Context, a alert, end string, o audit.Outcome, why error) {
-	verb := "budget.soft"
-	if a.percent == hard {
-		verb = "budget.hard"
+// size is how large the budget is now: 0 if it is over or was taken away.
+func (s *Service) size(ctx context.Context, a spend.Account, ends time.Time) (money.Micros, error) {
+	if !s.Now().Before(ends) {
+		return 0, nil
 	}
-	target := string(a.account.App)
-	if a.account.Grant != "" {
-		target = string(a.account.Grant)
+	app, err := s.Apps.Get(ctx, a.App)
+	if errors.Is(err, fault.NotFound) {
+		return 0, nil
 	}
-	s.Observer.Observe(ctx, audit.Event{
-		At: s.Now().UTC(), App: a.account.App, Grant: a.account.Grant, Target: target, Verb: verb + end, Outcome: o, Err: why,
-	})
+	budget := app.Budget
+	if a.Grant != "" {
+		budget = app.GrantBudget
+	}
+	if a.Period >= spend.FirstDay {
+		return budget.Day, err
+	}
+	return budget.Month, err
 }

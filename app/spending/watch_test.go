@@ -10,6 +10,8 @@ import (
 
 	"perch/app/spending"
 	"perch/domain/audit"
+	"perch/domain/client"
+	"perch/domain/fault"
 	"perch/domain/money"
 	"perch/domain/spend"
 	"perch/ports"
@@ -107,15 +109,15 @@ func TestNoAlertIsLostWhereTheStoreFails(t *testing.T) {
 	}
 }
 
-func TestALargerBudgetHasAlertsOfItsOwn(t *testing.T) {
+func TestALargerBudgetEndsTheAlertsThatItHasRoomFor(t *testing.T) {
 	h := open(t, money.Budget{Day: 10 * cent})
 	for _, v := range []struct {
 		size  money.Micros
 		posts int
 		want  []string
 	}{
-		{10 * cent, 6, []string{"budget.soft.open"}}, {100 * cent, 10, nil}, {100 * cent, 38, []string{"budget.soft.open"}},
-		{90 * cent, 6, []string{"budget.hard.open"}}, {100 * cent, 6, nil}, {101 * cent, 1, []string{"budget.soft.open"}},
+		{10 * cent, 6, []string{"budget.soft.open"}}, {100 * cent, 10, []string{"budget.soft.close"}}, {100 * cent, 38, []string{"budget.soft.open"}},
+		{90 * cent, 6, []string{"budget.hard.open"}}, {100 * cent, 6, []string{"budget.hard.close"}}, {101 * cent, 1, nil},
 	} {
 		h.app.Budget.Day = v.size
 		for range v.posts {
@@ -127,5 +129,126 @@ func TestALargerBudgetHasAlertsOfItsOwn(t *testing.T) {
 		if got := h.verbs(); !slices.Equal(got, v.want) {
 			t.Errorf("%s and %d posts more: %v, want %v", v.size, v.posts, got, v.want)
 		}
+	}
+}
+
+// What a budget has no room for is told as it is: others may still fit.
+func TestAnAlertSaysWhichCallWasRefused(t *testing.T) {
+	h := open(t, money.Budget{Day: 30 * cent})
+	link := call(t, "createPosts", "", `{"text":"see example.com"}`)
+	refused := func() {
+		t.Helper()
+		if _, err := h.do(link, 201, "", nil); err == nil {
+			t.Fatal("a call too many is let in")
+		}
+		h.line()
+	}
+	says := func(verb, text string) {
+		t.Helper()
+		if len(h.events) != 1 || h.events[0].Verb != verb || !strings.HasPrefix(h.events[0].Err.Error(), text) {
+			t.Errorf("want %s: %s; got %+v", verb, text, h.events)
+		}
+		h.events = nil
+	}
+	for range 10 {
+		h.post("g")
+	}
+	refused()
+	if got := h.verbs(); len(got) != 0 { // most is left
+		t.Errorf("at 50%%: %v", got)
+	}
+	for range 7 {
+		h.post("g")
+	}
+	h.line()
+	says("budget.soft.open", "the application's budget of 0.30 USD for the day is mostly spent: 0.255 USD so far.")
+	refused()
+	says("budget.hard.open", "a call that may cost 0.20 USD was refused: of the application's budget of 0.30 USD for the day, "+
+		"0.255 USD are spent or set aside.")
+	refused()
+	if got := h.verbs(); len(got) != 0 {
+		t.Errorf("once more: %v", got)
+	}
+}
+
+func (h *till) Get(_ context.Context, id client.AppID) (client.App, error) {
+	if h.app.ID != id {
+		return client.App{}, fault.New(fault.NotFound, "gone")
+	}
+	return h.app, nil
+}
+
+// Nobody has to call for it to be noticed, and one of the replicas tells it.
+func TestAnAlertIsOverWhenItsBudgetHasRoomAgain(t *testing.T) {
+	ends := []string{"budget.hard.close", "budget.soft.close"}
+	for name, v := range map[string]struct {
+		change func(h *till)
+		want   []string
+	}{
+		"nothing happens":         {func(*till) {}, nil},
+		"it is a little larger":   {func(h *till) { h.app.Budget.Day += cent }, []string{"budget.hard.close"}},
+		"it is smaller":           {func(h *till) { h.app.Budget.Day -= cent }, nil},
+		"it is larger":            {func(h *till) { h.app.Budget.Day = money.USD }, ends},
+		"it is taken away":        {func(h *till) { h.app.Budget.Day = 0 }, ends},
+		"the application is gone": {func(h *till) { h.app.ID = "app_2" }, ends},
+		"it renews":               {func(h *till) { h.now = h.now.Add(12 * time.Hour) }, ends},
+	} {
+		h := open(t, money.Budget{Day: 9 * cent})
+		h.app.GrantBudget = money.Budget{Month: money.USD} // in which nothing happens
+		other := spending.New(spending.Parts{
+			Budgets: h.store.Budgets(), Usage: h.store.Usage(), Apps: h, Observer: h, Now: h.clock,
+		})
+		for range 6 {
+			h.post("g")
+		}
+		h.line()
+		if got := h.verbs(); !slices.Equal(got, []string{"budget.soft.open", "budget.hard.open"}) {
+			t.Errorf("%s: before, %v", name, got)
+		}
+		v.change(h)
+		h.now = h.now.Add(10 * time.Second)
+		for range 2 {
+			h.line()
+			if err := other.Flush(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := h.verbs(); !slices.Equal(got, v.want) {
+			t.Errorf("%s: got %v, want %v", name, got, v.want)
+		}
+	}
+}
+
+// Whoever notices a larger budget tells it, also if another replica gave the alert.
+func TestAnAlertOfAnotherReplicaIsTakenBackOnce(t *testing.T) {
+	h := open(t, money.Budget{Day: 9 * cent})
+	first := h.Service
+	for range 6 {
+		h.post("g")
+	}
+	h.line()
+	h.verbs()
+	h.app.Budget.Day = money.USD
+	h.Service = spending.New(spending.Parts{
+		Budgets: h.store.Budgets(), Usage: h.store.Usage(), Apps: h, Observer: h, Now: h.clock,
+	})
+	h.post("g")
+	h.line()
+	if got := h.verbs(); !slices.Equal(got, []string{"budget.hard.close", "budget.soft.close"}) {
+		t.Errorf("got %v", got)
+	}
+	h.now = h.now.Add(10 * time.Second)
+	if err := first.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := h.verbs(); len(got) != 0 {
+		t.Errorf("told again: %v", got)
+	}
+	h.app.Budget.Day = 14 * cent
+	h.Service = first
+	h.post("g")
+	h.line()
+	if got := h.verbs(); !slices.Equal(got, []string{"budget.soft.open"}) {
+		t.Errorf("when it is small again: %v", got)
 	}
 }
