@@ -10,6 +10,7 @@ import (
 	"perch/domain/fault"
 	"perch/domain/oauth"
 	"perch/domain/spend"
+	"perch/domain/xapi"
 )
 
 // A usageView is a report. Amounts are in US dollars.
@@ -107,7 +108,7 @@ func (s *Server) showUsage(r *request) error {
 		ask.Grants = []oauth.GrantID{r.caller.Grant}
 	}
 	ask.AppToo = r.caller.SeesApp()
-	return s.report(r, ask)
+	return s.report(r, ask, nil)
 }
 
 // showAllUsage reports what all calls came to, or some of them.
@@ -125,11 +126,51 @@ func (s *Server) showAllUsage(r *request) error {
 	if grant := q.Get("grant"); grant != "" {
 		ask.Grants = []oauth.GrantID{oauth.GrantID(grant)}
 	}
-	return s.report(r, ask)
+	wrong, err := s.unknown(r, &ask)
+	if err != nil {
+		return err
+	}
+	return s.report(r, ask, wrong)
 }
 
-func (s *Server) report(r *request, ask usage.Ask) error {
+// unknown says what of the ask is not there, if anything; what was removed may
+// still have usage. A grant that is there says which application is asked about.
+func (s *Server) unknown(r *request, ask *usage.Ask) (wrong, err error) {
+	if _, ok := xapi.ByID(ask.Action); !ok && ask.Action != "" {
+		wrong = fault.New(fault.Invalid, "X API v2 has no operation %q, and no call of it was counted; perch usage --by action "+
+			"lists those that were, and docs.x.com all, as createPosts", clip(ask.Action, 60)).With("field", "action")
+	}
+	if ask.App != "" {
+		_, err := s.services.Clients.Get(r.ctx, ask.App)
+		switch {
+		case fault.KindOf(err) == fault.NotFound:
+			wrong = fault.New(fault.NotFound, "there is no client application %q, and no call of it was counted; perch apps list "+
+				"shows those there are", clip(string(ask.App), 60)).With("field", "app")
+		case err != nil:
+			return nil, err
+		}
+	}
+	for _, id := range ask.Grants {
+		g, err := s.services.Grants.Get(r.ctx, ask.App, id)
+		switch {
+		case err == nil:
+			ask.App = g.App
+		case fault.KindOf(err) != fault.NotFound:
+			return nil, err
+		case wrong == nil:
+			wrong = fault.New(fault.NotFound, "there is no grant %q, or it is of another client application, and no call of it was "+
+				"counted; perch grants list shows those there are", clip(string(id), 60)).Named("no-such-grant").With("field", "grant")
+		}
+	}
+	return wrong, nil
+}
+
+// report answers with the report, or with what is wrong where nothing is in it.
+func (s *Server) report(r *request, ask usage.Ask, wrong error) error {
 	report, err := s.services.Usage.Report(r.ctx, ask)
+	if err == nil && report.Total == (spend.Amount{}) {
+		err = wrong
+	}
 	if err != nil {
 		return err
 	}

@@ -58,6 +58,8 @@ func TestUsageIsTold(t *testing.T) {
 		"by=&" + days:                                        `"data":[{"calls":15,`,
 		days:                                                 `"data":[{"day":"2025-11-26","calls":15,`,
 		"action=createPosts&" + days:                         `"data":[]`,
+		"by=day&" + days:                                     `"budgets":[{"app_id":"` + string(h.app.ID) + `"`,
+		"grant=" + string(mine):                              `"budgets":[{"app_id":"` + string(h.app.ID) + `","grant_id":"` + string(mine) + `"`,
 	} {
 		if a := h.operator("GET", "/admin/v1/usage?"+query, ""); a.StatusCode != http.StatusOK || !strings.Contains(a.body, says) {
 			t.Errorf("%s: %d %s", query, a.StatusCode, a.body)
@@ -120,5 +122,33 @@ func TestASessionSeesNoBudgetOfTheApplications(t *testing.T) {
 	budgets := a.json(t)["budgets"].([]any)
 	if len(budgets) != 1 || budgets[0].(map[string]any)["grant_id"] != s["grant_id"] {
 		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+}
+
+// A slip of the hand is not taken for something that cost nothing.
+func TestUsageOfWhatIsNotThereIsRefused(t *testing.T) {
+	store := memory.Open()
+	h := build(t, plan{store: store})
+	other, err := h.services.Clients.Register(t.Context(), client.App{Name: "Other"})
+	must(t, err)
+	must(t, store.Usage().Keep(t.Context(), "gone", []spend.Line{{
+		Day: 20251126, App: "app_gone", Grant: "grant_gone", Action: "oldOperation", Amount: spend.Amount{Calls: 1},
+	}}))
+	for query, v := range map[string]struct {
+		status int
+		says   string
+	}{
+		"app=app_nope": {http.StatusNotFound, `no client application \"app_nope\"`},
+		"grant=ada":    {http.StatusNotFound, `no grant \"ada\"`},
+		"action=frob":  {http.StatusBadRequest, `--by action`},
+		"app=" + string(other.ID) + "&grant=" + string(h.grant): {http.StatusNotFound, "of another client application"},
+		"app=app_gone":        {http.StatusOK, `"calls":1`},
+		"grant=grant_gone":    {http.StatusOK, `"calls":1`},
+		"action=oldOperation": {http.StatusOK, `"calls":1`},
+		"app=" + string(other.ID) + "&action=createPosts": {http.StatusOK, `"data":[]`},
+	} {
+		if a := h.operator("GET", "/admin/v1/usage?"+days+"&"+query, ""); a.StatusCode != v.status || !strings.Contains(a.body, v.says) {
+			t.Errorf("%s: %d %s", query, a.StatusCode, a.body)
+		}
 	}
 }

@@ -63,8 +63,8 @@ type Ask struct {
 
 // A Report is what calls came to, and how the budgets of today and this month
 // stand: those of the grants that were asked for, and behind them of their
-// application if that was asked too; or of the application; or of the
-// applications that lines name.
+// application if that was asked too; or of the application; or, where no
+// application was asked for, of all that have usage in the report.
 type Report struct {
 	From, To spend.Day
 	By       spend.By
@@ -116,7 +116,7 @@ func (s *Service) Report(ctx context.Context, a Ask) (Report, error) {
 	for _, l := range whole {
 		r.Total = r.Total.Plus(l.Amount)
 	}
-	r.Budgets, err = s.standing(ctx, a, r.Lines, today)
+	r.Budgets, err = s.standing(ctx, a, today)
 	return r, err
 }
 
@@ -185,9 +185,13 @@ func (s *Service) lines(ctx context.Context, a Ask, by spend.By, most int) ([]sp
 }
 
 // standing tells how the budgets stand that the report is about.
-func (s *Service) standing(ctx context.Context, a Ask, lines []spend.Line, today spend.Day) ([]Budget, error) {
+func (s *Service) standing(ctx context.Context, a Ask, today spend.Day) ([]Budget, error) {
+	ids, err := s.about(ctx, a)
+	if err != nil {
+		return nil, err
+	}
 	var limits []spend.Limit
-	for _, id := range about(a, lines) {
+	for _, id := range ids {
 		app, err := s.apps.Get(ctx, id)
 		switch {
 		case errors.Is(err, fault.NotFound):
@@ -219,16 +223,15 @@ func (s *Service) standing(ctx context.Context, a Ask, lines []spend.Line, today
 }
 
 // about are the applications whose budgets belong into the report.
-func about(a Ask, lines []spend.Line) []client.AppID {
+func (s *Service) about(ctx context.Context, a Ask) (ids []client.AppID, err error) {
 	if a.App != "" {
-		return []client.AppID{a.App}
+		return []client.AppID{a.App}, nil
 	}
-	var ids []client.AppID
+	lines, err := s.lines(ctx, a, spend.By{App: true}, Most)
 	for _, l := range lines {
 		if l.App != "" {
 			ids = append(ids, l.App)
 		}
 	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
+	return ids, err
 }

@@ -190,7 +190,13 @@ func TestAReportTellsWhatIsLeftOfBudgets(t *testing.T) {
 			usage.Ask{App: "a", Grants: []oauth.GrantID{"g1"}, AppToo: true},
 			append([]string{"a g1 day:true 50-25-15=10 until 2026-11-28"}, app...),
 		},
-		"no application":        {usage.Ask{}, nil},
+		"no application": {usage.Ask{}, app},
+		"by grants":      {usage.Ask{By: spend.By{Grant: true}}, app},
+		"a grant alone": {
+			usage.Ask{Grants: []oauth.GrantID{"g1"}, AppToo: true, By: spend.By{Day: true}},
+			append([]string{"a g1 day:true 50-25-15=10 until 2026-11-28"}, app...),
+		},
+		"a grant without calls": {usage.Ask{Grants: []oauth.GrantID{"g9"}, AppToo: true}, nil},
 		"one without budgets":   {usage.Ask{App: "b"}, nil},
 		"one that is not there": {usage.Ask{App: "c"}, nil},
 	} {

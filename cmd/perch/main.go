@@ -23,7 +23,7 @@ type verbs struct {
 	Keys       keyVerbs       `cmd:"" help:"API keys of client applications."`
 	Grants     grantVerbs     `cmd:"" help:"Grants: what users have allowed client applications."`
 	X          xVerb          `cmd:"" help:"For what the Perch that answers leaves X alone at the moment: limits, caps, credits, outages."`
-	Usage      usageVerb      `cmd:"" help:"What calls cost at X, what the cache saved, and what is left of budgets."`
+	Usage      usageVerb      `cmd:"" help:"What calls cost at X, what the cache saved, and what is left of the budgets of those that made them."`
 	Deliveries deliveryVerbs  `cmd:"" help:"Deliveries: calls that are performed later."`
 	Operators  operatorVerbs  `cmd:"" help:"Operators: who may run this Perch, and how far each may go."`
 	Keyset     keysetVerbs    `cmd:"" help:"The keys that seal what is stored: rotate them, reseal, retire old ones."`
