@@ -137,15 +137,15 @@ func (s *Server) showAllUsage(r *request) error {
 // still have usage. A grant that is there says which application is asked about.
 func (s *Server) unknown(r *request, ask *usage.Ask) (wrong, err error) {
 	if _, ok := xapi.ByID(ask.Action); !ok && ask.Action != "" {
-		wrong = fault.New(fault.Invalid, "X API v2 has no operation %q, and no call of it was counted; perch usage --by action "+
-			"lists those that were, and docs.x.com all, as createPosts", clip(ask.Action, 60)).With("field", "action")
+		wrong = fault.New(fault.Invalid, "X API v2 has no operation %q, and no call of it was counted; perch usage "+
+			"--by action lists those that were, and docs.x.com all, as createPosts", clip(ask.Action, 60)).With("field", "action")
 	}
 	if ask.App != "" {
 		_, err := s.services.Clients.Get(r.ctx, ask.App)
 		switch {
 		case fault.KindOf(err) == fault.NotFound:
-			wrong = fault.New(fault.NotFound, "there is no client application %q, and no call of it was counted; perch apps list "+
-				"shows those there are", clip(string(ask.App), 60)).With("field", "app")
+			wrong = fault.New(fault.NotFound, "there is no client application %q, and no call of it was counted; "+
+				"perch apps list shows those there are", clip(string(ask.App), 60)).With("field", "app")
 		case err != nil:
 			return nil, err
 		}
@@ -158,8 +158,9 @@ func (s *Server) unknown(r *request, ask *usage.Ask) (wrong, err error) {
 		case fault.KindOf(err) != fault.NotFound:
 			return nil, err
 		case wrong == nil:
-			wrong = fault.New(fault.NotFound, "there is no grant %q, or it is of another client application, and no call of it was "+
-				"counted; perch grants list shows those there are", clip(string(id), 60)).Named("no-such-grant").With("field", "grant")
+			wrong = fault.New(fault.NotFound, "there is no grant %q, or it is of another client application, and no call "+
+				"of it was counted; perch grants list shows those there are", clip(string(id), 60)).
+				Named("no-such-grant").With("field", "grant")
 		}
 	}
 	return wrong, nil
