@@ -51,6 +51,7 @@ type budgetView struct {
 	Reserved string     `json:"reserved"`
 	Left     string     `json:"left"`
 	EndsAt   *time.Time `json:"ends_at"`
+	Lost     string     `json:"lost"`
 }
 
 func viewUsage(r usage.Report) usageView {
@@ -79,6 +80,7 @@ func viewUsage(r usage.Report) usageView {
 		view.Budgets = append(view.Budgets, budgetView{
 			AppID: string(b.App), Grant: string(b.Grant), Per: per, Budget: b.Max.String(), Spent: b.Spent.String(),
 			Reserved: b.Reserved.String(), Left: b.Left().String(), EndsAt: instant(b.Ends),
+			Lost: b.Lost.String(),
 		})
 	}
 	return view
@@ -138,7 +140,8 @@ func (s *Server) showAllUsage(r *request) error {
 func (s *Server) unknown(r *request, ask *usage.Ask) (wrong, err error) {
 	if _, ok := xapi.ByID(ask.Action); !ok && ask.Action != "" {
 		wrong = fault.New(fault.Invalid, "X API v2 has no operation %q, and no call of it was counted; perch usage "+
-			"--by action lists those that were, and docs.x.com all, as createPosts", clip(ask.Action, 60)).With("field", "action")
+			"--by action lists those that were, and docs.x.com all, as createPosts", clip(ask.Action, 60)).
+			With("field", "action")
 	}
 	if ask.App != "" {
 		_, err := s.services.Clients.Get(r.ctx, ask.App)

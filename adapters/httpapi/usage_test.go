@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -121,6 +122,26 @@ func TestASessionSeesNoBudgetOfTheApplications(t *testing.T) {
 	a := ask(t, "GET", h.public+"/v1/usage", "", bearing(s["access_token"].(string)))
 	budgets := a.json(t)["budgets"].([]any)
 	if len(budgets) != 1 || budgets[0].(map[string]any)["grant_id"] != s["grant_id"] {
+		t.Errorf("%d %s", a.StatusCode, a.body)
+	}
+}
+
+// What a replica that died had set aside is spent, and in no line.
+func TestABudgetTellsWhatUsageDoesNotHave(t *testing.T) {
+	store := memory.Open()
+	h := build(t, plan{store: store})
+	h.operator("PATCH", "/admin/v1/apps/"+string(h.app.ID), `{"budget_month":"5"}`)
+	now := time.Now()
+	if ok, err := store.Budgets().Reserve(t.Context(), spend.Reservation{
+		ID: "dead", App: h.app.ID, Day: spend.DayOf(now), Cost: 15_000, Expires: now,
+	}); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	_, err := store.Budgets().Expire(t.Context(), now.Add(time.Second))
+	must(t, err)
+	a := h.operator("GET", "/admin/v1/usage?app="+string(h.app.ID), "")
+	if !strings.Contains(a.body, `"spent":"0.015","reserved":"0.00"`) || !strings.Contains(a.body, `"lost":"0.015"`) ||
+		!strings.Contains(a.body, `"data":[]`) {
 		t.Errorf("%d %s", a.StatusCode, a.body)
 	}
 }

@@ -79,6 +79,7 @@ type Budget struct {
 	spend.Limit
 	Spent    money.Micros
 	Reserved money.Micros // set aside for calls that are under way
+	Lost     money.Micros // the part of Spent whose calls never ended here: usage has no line of them
 }
 
 // Left is what may still be spent. It is never negative.
@@ -217,7 +218,7 @@ func (s *Service) standing(ctx context.Context, a Ask, today spend.Day) ([]Budge
 	}
 	budgets := make([]Budget, len(standings))
 	for i, st := range standings {
-		budgets[i] = Budget{Limit: limits[i], Spent: st.Spent, Reserved: st.Reserved}
+		budgets[i] = Budget{Limit: limits[i], Spent: st.Spent, Reserved: st.Reserved, Lost: st.Lost}
 	}
 	return budgets, nil
 }

@@ -71,7 +71,8 @@ const (
 		`"next_try":"2026-11-26T12:00:15Z","until":null}`
 	usage1 = `{"from":"2026-11-01","to":"2026-11-26","data":[` + spent1 + `,` + spent1 + `],"more":true,"total":{"calls":2,"resources":4,` +
 		`"cost":"0.02","unsure":"0.005","includes":"0.00","hits":6,"saved":"0.06"},"budgets":[{"app_id":"app_1","per":"month","budget":"5.00",` +
-		`"spent":"0.02","reserved":"0.00","left":"4.98","ends_at":"2026-12-01T00:00:00Z"},{"app_id":"app_1","grant_id":"grant_1","per":"day"}]}`
+		`"spent":"0.02","reserved":"0.00","left":"4.98","ends_at":"2026-12-01T00:00:00Z","lost":"0.01"},` +
+		`{"app_id":"app_1","grant_id":"grant_1","per":"day"}]}`
 	spent1 = `{"day":"2026-11-26","calls":1,"resources":2,"cost":"0.01","unsure":"0.005","includes":"0.00","hits":3,"saved":"0.03"}`
 	xapp1  = `{"id":"x1","name":"Mine","client_id":"cid","has_client_secret":true,"has_bearer":false,"has_api_key":false,"created_at":null,"from":"store"}`
 	grant1 = `{"id":"grant_1","app_id":"app_1","x_app":"default","user":{"id":"42","username":"ada","name":"Ada"},"scopes":["tweet.read"],"state":"active","expires_at":"2026-01-02T05:04:05Z","created_at":"2026-01-02T03:04:05Z"}`
@@ -160,6 +161,7 @@ func TestVerbsSpeakTheOperatorsAPI(t *testing.T) {
 			"2026-11-26  1      2          0.01        0.00              3            0.03", "total       2      4          0.02",
 			"0.005 of the cost may not have been billed", "There are more lines",
 			"app_1      a month  5.00          0.02   0.00       4.98  2026-12-01 00:00 UTC", "grant_1    a day",
+			"is in no line of usage: 0.01 a month of app_1.",
 		}},
 		{"usage --by=app,grant --by=action --app=a --grant=g --action=x --from=2026-11-01 --to=2026-11-26", "",
 			"GET /admin/v1/usage?action=x&app=a&by=app%2Cgrant%2Caction&from=2026-11-01&grant=g&to=2026-11-26",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -54,6 +55,7 @@ type report struct {
 		Reserved string     `json:"reserved"`
 		Left     string     `json:"left"`
 		EndsAt   *time.Time `json:"ends_at"`
+		Lost     string     `json:"lost"`
 	} `json:"budgets"`
 }
 
@@ -160,6 +162,12 @@ func (r report) budgets(p *program) {
 		rows = append(rows, []string{whose, "a " + b.Per, b.Budget, b.Spent, b.Reserved, b.Left, when(b.EndsAt)})
 	}
 	table(p.out, "BUDGET OF\tPER\tBUDGET (USD)\tSPENT\tSET ASIDE\tLEFT\tENDS", rows)
+	for _, b := range r.Budgets {
+		if b.Lost != "" && b.Lost != "0.00" {
+			p.say("\nSome of what is spent was set aside by a replica that stopped before it knew what its calls cost, and "+
+				"is in no line of usage: %s a %s of %s.\n", b.Lost, b.Per, cmp.Or(b.Grant, b.App))
+		}
+	}
 }
 
 // text is nil for none.
