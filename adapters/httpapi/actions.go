@@ -56,6 +56,7 @@ func (s *Server) action(r *request) error {
 	})
 	done()
 	if err != nil {
+		r.limitsOf(reply)
 		return err
 	}
 	s.leave(r)

@@ -20,12 +20,13 @@ func (r *request) isPreflight() bool {
 	return r.method == http.MethodOptions && r.origin != "" && r.has("Access-Control-Request-Method")
 }
 
-// leave says in the reply what is left to the address. What is left of the other
-// limits the reply says itself.
+// leave says in the reply, once, what is left to the address. What is left of the
+// other limits the reply or the refusal says itself.
 func (s *Server) leave(r *request) {
 	for name, value := range r.left {
 		r.c.Response().Header.Add(name, value)
 	}
+	r.left = nil
 }
 
 // Where health is told.

@@ -94,6 +94,7 @@ func (s *Server) deliver(r *request, act xapi.Action, params map[string]string, 
 	if err != nil {
 		return err
 	}
+	s.leave(r)
 	r.c.Set(fiber.HeaderLocation, "/v1/deliveries/"+string(d.ID))
 	if !d.Waits() { // the key is of one that has ended: nothing is taken over
 		return s.showDelivery(r, d)

@@ -149,6 +149,9 @@ func (s *Server) refuse(r *request, err error) {
 	p := problemOf(err)
 	s.logProblem(r, p, err)
 	s.headers(r, p)
+	if r.route != nil && r.route.guard == guardAction {
+		s.leave(r)
+	}
 	r.c.Status(p.status)
 	var back string
 	refusal, redirected := errors.AsType[*sessions.Refusal](err)

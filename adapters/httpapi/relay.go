@@ -50,6 +50,17 @@ func (r *request) headersOf(reply ports.Reply) {
 	}
 }
 
+// limitsOf keeps of a reply, beside which there is an error, what it says of limits.
+func (r *request) limitsOf(reply ports.Reply) {
+	for name, values := range reply.Header {
+		for _, of := range []string{"Ratelimit", "X-Rate-Limit-", "X-User-Limit-24hour-", "X-App-Limit-24hour-"} {
+			if strings.HasPrefix(name, of) && len(values) > 0 {
+				r.c.Response().Header.Set(name, values[0])
+			}
+		}
+	}
+}
+
 // explain answers with X's refusal in Perch's words and X's own. Clients that
 // read the errors of the older API find them where they look.
 func (s *Server) explain(r *request, refused *fault.Error, reply ports.Reply) {

@@ -72,7 +72,11 @@ func (s *Service) Arrive(ctx context.Context, from netip.Addr) (map[string]strin
 	}
 	all := standings(s.address, v, at)
 	if !v.Allowed {
-		return nil, refusedByUs(all, false)
+		f := refusedByUs(all, false)
+		for name, value := range heads(all) {
+			f = f.Heading(name, value)
+		}
+		return nil, f
 	}
 	return heads(all), nil
 }
@@ -119,7 +123,7 @@ func compare(a, b float64) int {
 
 // refusedByUs says whose limit it was. A session is told so: it counts as a key,
 // and has none.
-func refusedByUs(all []standing, session bool) error {
+func refusedByUs(all []standing, session bool) *fault.Error {
 	s := all[0]
 	subject := map[quota.Subject]string{
 		quota.Address: "address", quota.Key: "key", quota.Application: "application", quota.Grant: "grant",
@@ -128,11 +132,7 @@ func refusedByUs(all []standing, session bool) error {
 	if session && s.rule.Subject == quota.Key {
 		whom = "session"
 	}
-	f := fault.New(fault.Limited, "this %s has made its %s; free again in %s. The limit is this Perch's, not X's",
+	return fault.New(fault.Limited, "this %s has made its %s; free again in %s. The limit is this Perch's, not X's",
 		whom, s.rule.Words(), quota.Soon(s.until)).Named("limit-reached").After(max(s.until, 1)).
 		With("limited", subject).With("window", quota.Length(s.rule.Window)).With("limit", s.rule.String())
-	for name, value := range heads(all) {
-		f = f.Heading(name, value)
-	}
-	return f
 }

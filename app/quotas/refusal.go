@@ -8,8 +8,21 @@ import (
 	"perch/domain/xapi"
 )
 
-// refusal says whose limit the call met: of several the one that refuses longest.
+// refusal says whose limit the call met, and what is left of our own.
 func (b *bill) refusal(v quota.Verdict) error {
+	return b.standing(b.met(v), v)
+}
+
+// standing adds to a refusal what is left of our limits.
+func (b *bill) standing(f *fault.Error, v quota.Verdict) error {
+	for name, value := range heads(standings(b.rules, v, b.at)) {
+		f = f.Heading(name, value)
+	}
+	return f
+}
+
+// met is the limit that the call met: of several the one that refuses longest.
+func (b *bill) met(v quota.Verdict) *fault.Error {
 	worst, until := -1, time.Time{}
 	for i := range len(b.rules) + len(b.windows) {
 		if g := v.Grips[i]; !g.Allowed && (worst < 0 || g.Reset.After(until)) && !b.paced(i, g) {
@@ -43,7 +56,7 @@ func (b *bill) paced(i int, g quota.Grip) bool {
 }
 
 // refusedByX refuses a call before X does, in the same words.
-func refusedByX(w window, limit int64, at, reset time.Time) error {
+func refusedByX(w window, limit int64, at, reset time.Time) *fault.Error {
 	of, limited := w.owner()
 	f := fault.New(fault.Limited, "X's window for this action is used up: %d calls in %s for %s. Perch has not asked X; "+
 		"try again when the window has ended", limit, quota.Length(w.length), of)
@@ -54,7 +67,7 @@ func refusedByX(w window, limit int64, at, reset time.Time) error {
 }
 
 // turning refuses a call that X might count in this window or in the next.
-func turning(w window, limit int64, at, reset time.Time) error {
+func turning(w window, limit int64, at, reset time.Time) *fault.Error {
 	_, limited := w.owner()
 	f := fault.New(fault.Limited, "X's window for this action is just ending, and Perch waits for the next; "+
 		"try again in a second or two")
@@ -71,7 +84,7 @@ func (w window) owner() (people, programs string) {
 
 // crowded refuses a call of an application that has used its share of a window
 // which others want too.
-func (b *bill) crowded(v quota.Verdict) error {
+func (b *bill) crowded(v quota.Verdict) *fault.Error {
 	for _, p := range b.parts {
 		shared, own := v.Grips[p.shared], v.Grips[p.charge]
 		if shared.Allowed && own.Allowed {

@@ -109,6 +109,7 @@ func (s *Service) Enter(ctx context.Context, who ports.Caller, call ports.Call) 
 		s.flights.end(b.windows)
 		if errors.Is(err, ports.ErrUnsent) {
 			s.giveBack(ctx, b, v)
+			s.tell(b, v.Returned(), reply)
 			return
 		}
 		s.lost(ctx, b, reply.Lost)
@@ -119,9 +120,7 @@ func (s *Service) Enter(ctx context.Context, who ports.Caller, call ports.Call) 
 				s.hold(ctx, a)
 			}
 		}
-		if err == nil {
-			s.tell(b, v, reply)
-		}
+		s.tell(b, v, reply)
 	}, nil
 }
 
@@ -149,7 +148,7 @@ func (s *Service) spend(ctx context.Context, b *bill) (quota.Verdict, error) {
 	for i, w := range b.windows {
 		if reset := v.Grips[len(b.rules)+i].Reset; w.turns(b.at, reset) {
 			s.giveBack(context.WithoutCancel(ctx), b, v)
-			return v, turning(w, v.Grips[len(b.rules)+i].Limit, b.at, reset)
+			return v, b.standing(turning(w, v.Grips[len(b.rules)+i].Limit, b.at, reset), v.Returned())
 		}
 	}
 	return v, nil
@@ -195,7 +194,8 @@ func (s *Service) lost(ctx context.Context, b *bill, n int) {
 	}
 }
 
-// tell adds to the reply what is left of our limits.
+// tell adds to the reply what is left of our limits, also to one that stands beside
+// an error.
 func (s *Service) tell(b *bill, v quota.Verdict, reply *ports.Reply) {
 	for name, value := range heads(standings(b.rules, v, s.now())) {
 		if reply.Header == nil {

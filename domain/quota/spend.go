@@ -1,6 +1,9 @@
 package quota
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Spend charges the buckets: all of them, or none if one cannot give the least
 // that will do. It returns the buckets as they are to be kept, and changes none
@@ -107,4 +110,15 @@ func (v Verdict) Returns(charges []Charge) []Return {
 		}
 	}
 	return out
+}
+
+// Returned is the verdict with the buckets as they are when everything that it gave
+// was given back.
+func (v Verdict) Returned() Verdict {
+	v.Grips = slices.Clone(v.Grips)
+	for i := range v.Grips {
+		g := &v.Grips[i]
+		g.Remaining, g.Given = min(g.Remaining+g.Given, g.Limit), 0
+	}
+	return v
 }
