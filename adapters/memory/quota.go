@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"maps"
 	"math"
 	"sync"
@@ -29,18 +30,24 @@ type Quota struct {
 	theirs map[string]quota.Bucket
 	swept  time.Time // when theirs was last
 	closed bool
+
+	seed maphash.Seed // so that nobody can choose with whom he is counted
+	most int          // of a crowd that are counted each by itself
 }
 
 var _ ports.QuotaStore = (*Quota)(nil)
 
 type counter struct {
-	store limiter.Store
-	used  time.Time
+	store  limiter.Store
+	used   time.Time
+	crowds map[string]*census // by kind
 }
 
 // NewQuota returns a store that has counted nothing.
 func NewQuota() *Quota {
-	return &Quota{limits: map[quota.Limit]*counter{}, theirs: map[string]quota.Bucket{}}
+	return &Quota{
+		limits: map[quota.Limit]*counter{}, theirs: map[string]quota.Bucket{}, seed: maphash.MakeSeed(), most: mostOfCrowd,
+	}
 }
 
 func (q *Quota) Spend(ctx context.Context, at time.Time, charges []quota.Charge) (quota.Verdict, error) {
@@ -59,7 +66,10 @@ func (q *Quota) Spend(ctx context.Context, at time.Time, charges []quota.Charge)
 			continue
 		}
 		now[i] = time.Now()
-		if buckets[i], err = q.look(ctx, c); err != nil {
+		if charges[i], err = q.crowded(c); err != nil {
+			return quota.Verdict{}, err
+		}
+		if buckets[i], err = q.look(ctx, charges[i]); err != nil {
 			return quota.Verdict{}, err
 		}
 	}
@@ -90,6 +100,11 @@ func (q *Quota) Refund(ctx context.Context, returns []quota.Return) error {
 			}
 			continue
 		}
+		c, err := q.crowded(r.Charge)
+		if err != nil {
+			return err
+		}
+		r.Charge = c
 		b, err := q.look(ctx, r.Charge)
 		if err != nil {
 			return err
@@ -188,7 +203,7 @@ func (q *Quota) counter(limit quota.Limit) (*counter, error) {
 		if err != nil {
 			return nil, unavailable(err)
 		}
-		c = &counter{store: store}
+		c = &counter{store: store, crowds: map[string]*census{}}
 		q.limits[limit] = c
 	}
 	c.used = now

@@ -64,6 +64,7 @@ func (s *Service) Arrive(ctx context.Context, from netip.Addr) (map[string]strin
 	charges := make([]quota.Charge, len(s.address))
 	for i, r := range s.address {
 		charges[i] = charge(r, client.Household(from).String())
+		charges[i].Crowd = client.Neighbours(from)
 	}
 	at := s.now()
 	v, err := s.store.Spend(ctx, at, charges)

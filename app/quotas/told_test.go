@@ -1,6 +1,8 @@
 package quotas_test
 
 import (
+	"context"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -83,4 +85,33 @@ func TestARefusalForItsShareSaysWhatIsLeftOfOurs(t *testing.T) {
 		return
 	}
 	t.Error("nobody was refused")
+}
+
+// A clerk is a store that keeps the last charges it was asked for.
+type clerk struct {
+	ports.QuotaStore
+	last []quota.Charge
+}
+
+func (c *clerk) Spend(ctx context.Context, at time.Time, charges []quota.Charge) (quota.Verdict, error) {
+	c.last = charges
+	return c.QuotaStore.Spend(ctx, at, charges)
+}
+
+// TestOnlyAddressesAreOfACrowd: of nothing else can anybody bring as many as he likes.
+func TestOnlyAddressesAreOfACrowd(t *testing.T) {
+	store := &clerk{QuotaStore: newCounter()}
+	w := newWorld(t, 1, 1, store, "address:9/d", "grant:9/d", "key:9/d", "app:9/d")
+	_, err := w.quotas[0].Arrive(t.Context(), netip.MustParseAddr("2001:db8::1"))
+	must(t, err)
+	if len(store.last) != 1 || store.last[0].Crowd != "address6:2001:db8::/32" {
+		t.Errorf("%+v", store.last)
+	}
+	_, err = w.quotas[0].Enter(t.Context(), w.caller(0), w.call(unpublished))
+	must(t, err)
+	for _, c := range store.last {
+		if c.Crowd != "" {
+			t.Errorf("%+v", c)
+		}
+	}
 }

@@ -96,15 +96,19 @@ func badRedirect() error {
 // what there is for an application; this machine's own may be that of a proxy.
 func (s *Service) admit(ctx context.Context, app client.App, from netip.Addr) error {
 	if from.IsValid() && !from.IsLoopback() {
-		if err := s.count(ctx, "sign-in-from:"+client.Household(from).String(), 120); err != nil {
+		if err := s.count(ctx, quota.Charge{
+			Key: "sign-in-from:" + client.Household(from).String(), Max: 120, Crowd: client.Neighbours(from),
+		}); err != nil {
 			return err
 		}
 	}
-	return s.count(ctx, "sign-in:"+string(app.ID), 1200)
+	return s.count(ctx, quota.Charge{Key: "sign-in:" + string(app.ID), Max: 1200})
 }
 
-func (s *Service) count(ctx context.Context, whose string, most int64) error {
-	v, err := s.quotas.Spend(ctx, s.now(), []quota.Charge{{Key: whose, Max: most, Window: time.Minute}})
+// count makes the charge, of a minute.
+func (s *Service) count(ctx context.Context, c quota.Charge) error {
+	c.Window = time.Minute
+	v, err := s.quotas.Spend(ctx, s.now(), []quota.Charge{c})
 	if err != nil || v.Allowed {
 		return err
 	}

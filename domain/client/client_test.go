@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -103,5 +104,21 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		if err := a.Check(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
 		}
+	}
+}
+
+func TestNeighboursAreNamedByTheirNetwork(t *testing.T) {
+	for from, want := range map[string]string{
+		"192.0.2.1":               "address4:192.0.0.0/16",
+		"::ffff:192.0.2.1":        "address4:192.0.0.0/16",
+		"2001:db8:1:2::3":         "address6:2001:db8::/32",
+		"2001:db8:ffff:ffff::%lo": "address6:2001:db8::/32",
+	} {
+		if got := client.Neighbours(netip.MustParseAddr(from)); got != want {
+			t.Errorf("%s: %q, want %q", from, got, want)
+		}
+	}
+	if got := client.Neighbours(netip.Addr{}); got != "" {
+		t.Errorf("nobody knows the address: %q", got)
 	}
 }

@@ -13,3 +13,18 @@ func Household(a netip.Addr) netip.Prefix {
 	p, _ := a.Prefix(bits)
 	return p
 }
+
+// Neighbours names the many among whom an address is, as the crowd of a quota.Charge:
+// its /16, of IPv6 its /32. It is empty where no address is known.
+func Neighbours(a netip.Addr) string {
+	a = a.Unmap().WithZone("")
+	kind, bits := "address4:", 16
+	if a.Is6() {
+		kind, bits = "address6:", 32
+	}
+	p, err := a.Prefix(bits)
+	if err != nil || !a.IsValid() {
+		return ""
+	}
+	return kind + p.String()
+}

@@ -17,6 +17,10 @@ type Charge struct {
 	Least  int64         // how many will do; zero is all that are wanted
 	Share  int64         // percent of the maximum beyond which nothing is given; zero is 100
 	Theirs bool          // X counts, we count along: the bucket can be noted
+
+	// Crowd is KIND:NAME where anybody can bring any number of such keys: a store that
+	// has too many of the kind may count the others by this name. Empty: it may not.
+	Crowd string
 }
 
 // A Grip is what a bucket gave.
