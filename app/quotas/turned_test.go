@@ -153,3 +153,38 @@ func TestAnAnswerThatWasOvertakenCountsNothingTwice(t *testing.T) {
 		t.Errorf("after 56 of 100 calls %d are left", n)
 	}
 }
+
+// TestWhatIsRefusedAsAWindowTurnsUsesUpNothing of our limits.
+func TestWhatIsRefusedAsAWindowTurnsUsesUpNothing(t *testing.T) {
+	w := newWorld(t, 1, 1, nil, "grant:10/h")
+	w.answer(t, w.caller(0), posts, ports.Reply{Status: 201, Windows: []quota.Window{
+		w.says(quota.Short, 100, 99, 300*time.Second),
+	}}, nil)
+	w.advance(300 * time.Second)
+	for range 20 {
+		if _, err := w.quotas[0].Enter(t.Context(), w.caller(0), w.call(posts)); !isLimit(err, "x-rate-limit") {
+			t.Fatal(err)
+		}
+	}
+	if n := w.left(t, w.caller(0), unpublished, 20); n != 9 {
+		t.Errorf("%d of 10 calls are left after one", n)
+	}
+}
+
+// TestWhatXCountsOfCallsUnderWayIsNoNews: the store is not told.
+func TestWhatXCountsOfCallsUnderWayIsNoNews(t *testing.T) {
+	store := newCounter()
+	w := newWorld(t, 1, 1, store)
+	says := func(used int64) *ports.Reply {
+		return &ports.Reply{Status: 201, Windows: []quota.Window{w.says(quota.Short, 100, 100-used, 900*time.Second)}}
+	}
+	w.answer(t, w.caller(0), posts, *says(1), nil)
+	first, err := w.quotas[0].Enter(t.Context(), w.caller(0), w.call(posts))
+	must(t, err)
+	w.under(t, w.caller(0), posts)
+	asked := store.times()
+	first(t.Context(), says(4), nil)
+	if n := store.times() - asked; n != 0 {
+		t.Errorf("the store was told %d times", n)
+	}
+}
