@@ -1,7 +1,9 @@
 package deliveries_test
 
 import (
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -150,5 +152,61 @@ func TestWhatEndedUnknownIsNotDoneAgainUntilSomebodyHasLooked(t *testing.T) {
 	r.ended([]delivery.Delivery{d}, delivery.Failed)
 	if reply, err := r.now(q, "k1"); err != nil || reply.Status != 201 {
 		t.Errorf("when somebody had looked: %d, %v", reply.Status, err)
+	}
+}
+
+// A client sends the same request both ways at the same moment; X lets a message be
+// sent twice.
+func TestAKeyThatComesBothWaysAtOnceIsDoneOnce(t *testing.T) {
+	w := newWorld(t)
+	w.app.Actions = []string{"everything"}
+	s, _ := opener(t, "sqlite")().(*sqlstore.Store)
+	r := w.replica(s, nil)
+	const rounds = 12
+	asked := func(i int) deliveries.Request {
+		q := request(string(w.grant["a"]), fmt.Sprintf(`{"text":"round %d"}`, i))
+		q.Action, _ = xapi.ByID("createDirectMessagesByParticipantId")
+		q.Call.Params = map[string]string{"participant_id": w.x.Users()[1].ID}
+		q.Key = fmt.Sprintf("k%d", i)
+		return q
+	}
+	for i := range rounds {
+		q := asked(i)
+		start := make(chan struct{})
+		var both sync.WaitGroup
+		both.Go(func() {
+			<-start
+			_, err := r.now(q, q.Key)
+			if slug := fault.SlugOf(err); err != nil && slug != "idempotency-key-queued" && slug != "idempotency-in-progress" {
+				t.Error(err)
+			}
+		})
+		both.Go(func() {
+			<-start
+			if _, err := r.Accept(t.Context(), q); err != nil {
+				t.Error(err)
+			}
+			if _, err := r.Work(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		close(start)
+		both.Wait()
+		r.pass(2 * time.Minute)
+		if n := w.performed(q.Action.ID); n != i+1 {
+			t.Fatalf("round %d: X has done it %d times", i, n)
+		}
+	}
+	w.clock.advance(25 * time.Hour)
+	if _, err := s.Replies().Sweep(t.Context(), w.clock.Now()); err != nil {
+		t.Fatal(err)
+	}
+	for i := range rounds {
+		if reply, err := r.now(asked(i), fmt.Sprintf("k%d", i)); err != nil || reply.Status != 201 {
+			t.Errorf("round %d, a day later: %d, %v", i, reply.Status, err)
+		}
+	}
+	if n := w.performed("createDirectMessagesByParticipantId"); n != rounds {
+		t.Errorf("a day later X has done it %d times", n)
 	}
 }
