@@ -188,3 +188,36 @@ func TestWhatXCountsOfCallsUnderWayIsNoNews(t *testing.T) {
 		t.Errorf("the store was told %d times", n)
 	}
 }
+
+// TestBlocksThatAreClosedHoldNothing: there is nobody left to give it back.
+func TestBlocksThatAreClosedHoldNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := newCounter()
+		b := quotas.NewBlocks(store)
+		must(t, b.Close())
+		for range 10 {
+			allowed(t, b, hourly)
+		}
+		if used := store.used(hourly); used != 10 {
+			t.Errorf("of 10 calls %d are counted", used)
+		}
+	})
+}
+
+// TestARefusalIsNotRepeatedInTheNextWindow, however short a time ago it was.
+func TestARefusalIsNotRepeatedInTheNextWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := quotas.NewBlocks(newCounter())
+		c := quota.Charge{Key: "app:a", Max: 1000, Window: 2 * time.Second}
+		allowed(t, b, c)
+		time.Sleep(1900 * time.Millisecond)
+		for allowed(t, b, c) {
+			continue
+		}
+		time.Sleep(100 * time.Millisecond)
+		if !allowed(t, b, c) {
+			t.Error("the first call of a window was refused")
+		}
+		must(t, b.Close())
+	})
+}

@@ -176,3 +176,26 @@ func TestOnlyTheSameWindowTakesBack(t *testing.T) {
 		}
 	}
 }
+
+// TestTheSameEndToASecondIsTheSameWindow: what was given in it stays given.
+func TestTheSameEndToASecondIsTheSameWindow(t *testing.T) {
+	at := time.Unix(1_800_000_000, 0)
+	b := quota.Bucket{Used: 50, Reset: at.Add(time.Minute), Told: true, Max: 100}
+	for later, used := range map[time.Duration]int64{quota.Slack: 50, quota.Slack + 1: 3} {
+		n := quota.Note{Max: 100, Used: 3, Reset: b.Reset.Add(later)}
+		if got := b.Noted(n, at).Used; got != used {
+			t.Errorf("%v later %d are used, want %d", later, got, used)
+		}
+	}
+}
+
+// TestAWindowThatEndsAfterTheNextIsNotBelieved: it is a wrong clock.
+func TestAWindowThatEndsAfterTheNextIsNotBelieved(t *testing.T) {
+	at := time.Unix(1_800_000_000, 0)
+	for ends, want := range map[time.Duration]int{time.Minute: 1, 2 * time.Minute: 1, 2*time.Minute + 1: 0} {
+		n := quota.Note{Max: 9, Reset: at.Add(ends), Window: time.Minute}
+		if got := len(quota.Believable([]quota.Note{n}, at)); got != want {
+			t.Errorf("a minute's window that ends in %v: %d believed, want %d", ends, got, want)
+		}
+	}
+}
