@@ -102,6 +102,12 @@ func (s *Service) alert(ctx context.Context) error {
 		return err
 	}
 	for i, l := range limits {
+		if l.Max < standing[i].ToldFor { // made larger since the call began, or smaller since the alert
+			if l.Max, err = s.size(ctx, l.Account, l.Ends); err != nil {
+				s.watch.putBack(limits[i:], full)
+				return err
+			}
+		}
 		if err := s.judge(ctx, l, standing[i], full[l.Account]); err != nil {
 			s.watch.putBack(limits[i:], full)
 			return err

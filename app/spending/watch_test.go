@@ -252,3 +252,31 @@ func TestAnAlertOfAnotherReplicaIsTakenBackOnce(t *testing.T) {
 		t.Errorf("when it is small again: %v", got)
 	}
 }
+
+// A call began under a smaller budget and ends under a larger one, of which nothing
+// is to be told.
+func TestACallOfASmallerBudgetGivesNoAlertOfIt(t *testing.T) {
+	h := open(t, money.Budget{Day: 11 * cent})
+	settle, err := h.Enter(t.Context(), h.who("g"), call(t, "createPosts", "", `{"text":"a"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 6 {
+		h.post("g")
+	}
+	h.line()
+	h.app.Budget.Day = 100 * cent
+	h.now = h.now.Add(10 * time.Second)
+	h.line()
+	if got := h.verbs(); !slices.Equal(got, []string{"budget.soft.open", "budget.soft.close"}) {
+		t.Fatalf("when it was raised: %v", got)
+	}
+	settle(t.Context(), &ports.Reply{Status: 201, Whole: []byte(`{"data":{"id":"1"}}`)}, nil)
+	h.now = h.now.Add(10 * time.Second)
+	for range 2 {
+		h.line()
+	}
+	if got := h.verbs(); len(got) > 0 {
+		t.Errorf("when the call ended: %v", got)
+	}
+}
