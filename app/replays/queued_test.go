@@ -128,3 +128,36 @@ func TestTheKeyOfADeliveryThatHasEndedIsFree(t *testing.T) {
 		t.Errorf("X was asked %d times, %v", h.times(), err)
 	}
 }
+
+// A replica reserved the key of a delivery of which nobody knows whether X has done
+// it, and died before it saw the delivery. That frees no key.
+func TestACallThatWasNeverMadeFreesNoKeyOfADelivery(t *testing.T) {
+	h := newHouse(t)
+	d := h.waiting()
+	k, err := idempotency.OfSegment(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.queue.Swap(t.Context(), d, d.GiveUp(h.now())); err != nil {
+		t.Fatal(err)
+	}
+	dead := idempotency.Reserve(k.Scope("app", "grant"), "dead", "f", "createPosts", h.now())
+	if err := h.store.Create(t.Context(), dead); err != nil {
+		t.Fatal(err)
+	}
+	h.later(31 * time.Second)
+	is := func(want delivery.State) {
+		t.Helper()
+		if all, err := h.queue.List(t.Context(), delivery.Filter{}, "", 1); err != nil || all[0].State != want {
+			t.Errorf("the delivery is %v, want it %s: %v", all, want, err)
+		}
+	}
+	if status, err := h.resolve(); err != nil || status.State != idempotency.Unknown || status.Delivery == "" {
+		t.Errorf("resolved to %+v, %v", status, err)
+	}
+	is(delivery.Unknown)
+	if err := h.Forget(t.Context(), h.holder(), key); err != nil { // whoever has looked himself
+		t.Error(err)
+	}
+	is(delivery.Failed)
+}

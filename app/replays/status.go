@@ -67,14 +67,10 @@ func (s *Service) Forget(ctx context.Context, h Holder, segment string) error {
 			Named("idempotency-key-done"), f.key)
 	case idempotency.Unknown:
 	}
-	if err = s.letGo(ctx, f.delivery); err != nil {
+	if err = s.Replies.Remove(ctx, f.record); err != nil && !errors.Is(err, fault.NotFound) {
 		return err
 	}
-	err = s.Replies.Remove(ctx, f.record)
-	if errors.Is(err, fault.NotFound) {
-		return nil
-	}
-	return err
+	return s.letGo(ctx, f.delivery)
 }
 
 // A finding is what is known of a key: by a call that X was asked for, by a
@@ -121,6 +117,9 @@ func (s *Service) find(ctx context.Context, h Holder, segment string) (finding, 
 		}
 		if f.delivery, err = s.holding(ctx, h.App, grant, key); err != nil {
 			return f, err
+		}
+		if f.delivery.ID != "" && f.record.State == idempotency.Reserved && f.record.Free(s.Now(), false) {
+			f.record = idempotency.Record{} // a call that was never made says nothing of the delivery
 		}
 		if f.record.Scope != "" || f.delivery.ID != "" {
 			return f, nil
