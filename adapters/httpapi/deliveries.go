@@ -102,8 +102,8 @@ func (s *Server) deliver(r *request, act xapi.Action, params map[string]string, 
 	r.c.Status(http.StatusAccepted)
 	r.c.Set("Preference-Applied", respondAsync)
 	v, err := s.viewDelivery(r, d)
-	if err != nil {
-		return err
+	if err != nil { // it is accepted all the same
+		v = viewDelivery(d, "")
 	}
 	r.json(plainJSON, v)
 	return nil

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -11,7 +12,10 @@ import (
 	"perch/app/operators"
 	"perch/domain/apikey"
 	"perch/domain/client"
+	"perch/domain/delivery"
+	"perch/domain/fault"
 	"perch/domain/secret"
+	"perch/ports"
 )
 
 const later = "Prefer: respond-async"
@@ -311,5 +315,27 @@ func TestWhoLosesTheRightLosesWhatWaits(t *testing.T) {
 				t.Errorf("operators see %s", list.body)
 			}
 		})
+	}
+}
+
+// unlisted is a line of deliveries that does not say what is in it.
+type unlisted struct{ ports.Deliveries }
+
+func (u unlisted) List(
+	ctx context.Context, f delivery.Filter, after delivery.ID, n int,
+) ([]delivery.Delivery, error) {
+	if f.State != "" {
+		return nil, fault.New(fault.Unavailable, "the store does not answer")
+	}
+	return u.Deliveries.List(ctx, f, after, n)
+}
+
+// Whoever is told that it failed sends it again.
+func TestWhatIsAcceptedIsSaidToBeSoThoughTheStoreFallsSilent(t *testing.T) {
+	h := build(t, plan{})
+	h.services.Deliveries.Parts.Store = unlisted{h.services.Deliveries.Parts.Store}
+	a := h.act("POST", "/2/tweets", `{"text":"hello"}`, later)
+	if a.StatusCode != http.StatusAccepted || a.json(t)["state"] != "queued" {
+		t.Errorf("accepted: %d %s", a.StatusCode, a.body)
 	}
 }
