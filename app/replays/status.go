@@ -84,6 +84,15 @@ type finding struct {
 
 func (f finding) waits() bool { return f.delivery.ID != "" && f.delivery.Waits() }
 
+// made is the finding without a call that was never made: that says nothing of the
+// delivery.
+func (f finding) made(now time.Time) finding {
+	if f.delivery.ID != "" && f.record.State == idempotency.Reserved && f.record.Free(now, false) {
+		f.record = idempotency.Record{}
+	}
+	return f
+}
+
 func (f finding) action() string { return cmp.Or(f.record.Action, f.delivery.Action) }
 
 func none() error {
@@ -118,9 +127,7 @@ func (s *Service) find(ctx context.Context, h Holder, segment string) (finding, 
 		if f.delivery, err = s.holding(ctx, h.App, grant, key); err != nil {
 			return f, err
 		}
-		if f.delivery.ID != "" && f.record.State == idempotency.Reserved && f.record.Free(s.Now(), false) {
-			f.record = idempotency.Record{} // a call that was never made says nothing of the delivery
-		}
+		f = f.made(s.Now())
 		if f.record.Scope != "" || f.delivery.ID != "" {
 			return f, nil
 		}
