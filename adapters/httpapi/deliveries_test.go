@@ -333,7 +333,7 @@ func (u unlisted) List(
 // Whoever is told that it failed sends it again.
 func TestWhatIsAcceptedIsSaidToBeSoThoughTheStoreFallsSilent(t *testing.T) {
 	h := build(t, plan{})
-	h.services.Deliveries.Parts.Store = unlisted{h.services.Deliveries.Parts.Store}
+	h.services.Deliveries.Store = unlisted{h.services.Deliveries.Store}
 	a := h.act("POST", "/2/tweets", `{"text":"hello"}`, later)
 	if a.StatusCode != http.StatusAccepted || a.json(t)["state"] != "queued" {
 		t.Errorf("accepted: %d %s", a.StatusCode, a.body)
