@@ -258,9 +258,15 @@ func listenLocal(t testing.TB) net.Listener {
 	return ln
 }
 
+// run serves on ln, and returns when it does: a connection is made before that.
 func run(t testing.TB, s *Server, ln net.Listener) {
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(ln) }()
+	for serving := false; !serving; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		serving = s.ln != nil
+		s.mu.Unlock()
+	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()

@@ -233,10 +233,20 @@ func rotationLabels(t *testing.T, r Rotating) {
 	for _, b := range []secret.Box{old, box} {
 		stayShut(t, r.One, "a box moved to another row", b, other)
 		stayShut(t, r.Other, "a box moved to another row", b, other)
-		stayShut(t, r.One, "a changed box", b[:len(b)-2]+"AA", row)
+		stayShut(t, r.One, "a changed box", retouched(b), row)
 	}
 	// A box cannot be passed off as another key's: the name is part of the box.
 	stayShut(t, r.One, "an old box under the new key's name", box[:6]+old[6:], row)
+}
+
+// retouched changes the fourth character from the end, whose bits all count.
+func retouched(b secret.Box) secret.Box {
+	at := len(b) - 4
+	other := secret.Box("A")
+	if b[at] == 'A' {
+		other = "B"
+	}
+	return b[:at] + other + b[at+1:]
 }
 
 func rotationDigests(t *testing.T, r Rotating) {
