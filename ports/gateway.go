@@ -50,6 +50,10 @@ type AuthorizeRequest struct {
 // not happened, and asking again is safe.
 var ErrUnsent = errors.New("nothing was sent to X")
 
+// ErrUndone marks failures of a call with an idempotency key whose key was free:
+// X has performed neither it nor an earlier one with the key.
+var ErrUndone = errors.New("X has not done it")
+
 // ErrRejected marks X's refusal of a code or a refresh token.
 var ErrRejected = errors.New("refused by X")
 

@@ -31,7 +31,7 @@ const (
 func refused(d delivery.Delivery, status int, err error, now time.Time) delivery.Delivery {
 	o, wait := outcomeOf(err), waitOf(err)
 	o.Status = status
-	doubtful := !d.Doubt.IsZero()
+	doubtful := !d.Doubt.IsZero() && !errors.Is(err, ports.ErrUndone)
 	untried := errors.Is(err, ports.ErrUnsent) || idempotency.OutcomeOf(status, false) == idempotency.Untried
 	switch {
 	case o.Problem == keyInProgress:

@@ -79,7 +79,8 @@ func (a *attempt) sent(ctx context.Context) error {
 	next := a.record.Send(request, a.s.Now(), a.limit)
 	err = a.s.Replies.Swap(ctx, a.record, next)
 	if errors.Is(err, fault.Conflict) || errors.Is(err, fault.NotFound) {
-		return a.s.linked(inProgress(), a.key) // it took so long that another request has the key
+		a.record.Lease = time.Time{} // it took so long that another request has the key
+		return a.s.linked(inProgress(), a.key)
 	}
 	if err != nil {
 		return err
@@ -152,6 +153,12 @@ func (a *attempt) outcome(reply ports.Reply, err error) idempotency.Outcome {
 		return idempotency.Untried // X says so with other statuses too
 	}
 	return idempotency.OutcomeOf(reply.Status, err == nil && idempotency.Legible(reply.Status, reply.Whole))
+}
+
+// undone reports whether X has performed no call with the key: this one had the key
+// all along, and X did not perform it.
+func (a *attempt) undone(reply ports.Reply, err error) bool {
+	return !a.action.Idempotent && a.outcome(reply, err) == idempotency.Untried && a.s.Now().Before(a.record.Lease)
 }
 
 // settle writes X's answer down.

@@ -161,3 +161,62 @@ func TestACallThatWasNeverMadeFreesNoKeyOfADelivery(t *testing.T) {
 	}
 	is(delivery.Failed)
 }
+
+// A delivery in doubt is so no longer when its key was free and X was not asked.
+func TestADeliveryLearnsThatItsKeyWasFree(t *testing.T) {
+	no := errors.Join(fault.New(fault.Limited, "the budget is spent"), ports.ErrUnsent)
+	type asked = func(h *house, sent func() error) error
+	for name, v := range map[string]struct {
+		id    string
+		ask   asked
+		apart bool // it is no delivery
+		want  bool
+	}{
+		"refused before X":  {ask: func(*house, func() error) error { return no }, want: true},
+		"X was not reached": {ask: func(_ *house, sent func() error) error { return errors.Join(sent(), no) }, want: true},
+		"the answer was lost": {ask: func(_ *house, sent func() error) error {
+			return errors.Join(sent(), fault.New(fault.Unavailable, "X did not answer"))
+		}},
+		"it took too long":         {ask: func(h *house, _ func() error) error { h.later(31 * time.Second); return no }},
+		"another has the key":      {ask: func(h *house, sent func() error) error { h.taken(); return sent() }},
+		"what may be done twice":   {id: "likePost", ask: func(*house, func() error) error { return no }},
+		"a call that has no doubt": {ask: func(*house, func() error) error { return no }, apart: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHouse(t)
+			if !v.apart {
+				h.who.Delivery = "dlv_1"
+			}
+			call := h.call("createPosts", hello)
+			if v.id != "" {
+				call = h.call(v.id, hello)
+				call.Params = map[string]string{"id": "7"}
+			}
+			_, err := h.Once(t.Context(), h.who, key, call, []byte(hello), func(
+				ctx context.Context, sent func(context.Context) error,
+			) (ports.Reply, error) {
+				return ports.Reply{}, v.ask(h, func() error { return sent(ctx) })
+			})
+			if err == nil || errors.Is(err, ports.ErrUndone) != v.want {
+				t.Errorf("it is told %v", err)
+			}
+		})
+	}
+}
+
+// taken lets another call have the key, by a clock that runs ahead.
+func (h *house) taken() {
+	h.t.Helper()
+	k, err := idempotency.OfSegment(key)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	old, err := h.store.Get(context.Background(), k.Scope("app", "grant"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	next := idempotency.Reserve(old.Scope, "another", "f", "createPosts", h.now())
+	if err := h.store.Swap(context.Background(), old, next); err != nil {
+		h.t.Fatal(err)
+	}
+}

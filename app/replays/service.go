@@ -73,7 +73,8 @@ type Holder struct {
 // nobody knows what became of it, is fault.Conflict. A call that was delivered is
 // answered for as long as the delivery is kept.
 //
-// From the moment X is asked, the caller's leaving ends nothing any more.
+// From the moment X is asked, the caller's leaving ends nothing any more. To a
+// delivery an error says with ports.ErrUndone that there is nothing to doubt.
 func (s *Service) Once(
 	ctx context.Context, who ports.Caller, header string, call ports.Call, body []byte,
 	ask func(ctx context.Context, sent func(context.Context) error) (ports.Reply, error),
@@ -110,7 +111,11 @@ func (s *Service) Once(
 			return a.finish(reply, err)
 		}
 	}
-	return a.finish(ask(a.ctx, a.sent))
+	reply, err := ask(a.ctx, a.sent)
+	if who.Delivery != "" && err != nil && a.undone(reply, err) {
+		err = fmt.Errorf("%w: %w", err, ports.ErrUndone)
+	}
+	return a.finish(reply, err)
 }
 
 // claims is how often a key is tried that others let go of at the same moment.
