@@ -52,7 +52,7 @@ var ErrUnsent = errors.New("nothing was sent to X")
 
 // ErrUndone marks failures of a call with an idempotency key whose key was free:
 // X has performed neither it nor an earlier one with the key.
-var ErrUndone = errors.New("X has not done it")
+var ErrUndone = errors.New("not done by X")
 
 // ErrRejected marks X's refusal of a code or a refresh token.
 var ErrRejected = errors.New("refused by X")
