@@ -15,8 +15,17 @@ import (
 	"perch/domain/spend"
 )
 
+// calledOn is a day of which usage is still kept, whenever it is asked; days are
+// those around it.
+var (
+	calledOn = spend.DayOf(time.Now().AddDate(0, 0, -100))
+	fromDay  = spend.DayOf(calledOn.Start().AddDate(0, 0, -25))
+	toDay    = spend.DayOf(calledOn.Start().AddDate(0, 0, 4))
+	days     = fmt.Sprintf("from=%s&to=%s", fromDay, toDay)
+)
+
 // called is a house in which two grants, and the application itself, have called
-// today, and another application too.
+// on that day, and another application too.
 func called(t *testing.T) (h *house, mine, other oauth.GrantID, stranger client.AppID) {
 	t.Helper()
 	store := memory.Open()
@@ -30,7 +39,7 @@ func called(t *testing.T) (h *house, mine, other oauth.GrantID, stranger client.
 		grant oauth.GrantID
 	}{{h.app.ID, h.grant}, {h.app.ID, other}, {h.app.ID, ""}, {app.ID, "grant_x"}} {
 		lines = append(lines, spend.Line{
-			Day: 20251126, App: of.app, Grant: of.grant, Action: "getUsersMe", Amount: spend.Amount{
+			Day: calledOn, App: of.app, Grant: of.grant, Action: "getUsersMe", Amount: spend.Amount{
 				Calls: 1 << i, Resources: 2, Cost: 10_000 << i, Unsure: 1, Includes: 5_000, Hits: 3, Saved: 30_000,
 			},
 		})
@@ -39,14 +48,12 @@ func called(t *testing.T) (h *house, mine, other oauth.GrantID, stranger client.
 	return h, h.grant, other, app.ID
 }
 
-const days = "from=2025-11-01&to=2025-11-30"
-
 func TestUsageIsTold(t *testing.T) {
 	h, mine, _, _ := called(t)
 	a := h.operator("GET", "/admin/v1/usage?"+days+"&by=day,app,grant,action&grant="+string(mine), "")
 	amount := `"calls":1,"resources":2,"cost":"0.01","unsure":"0.000001","includes":"0.005","hits":3,"saved":"0.03"`
-	want := fmt.Sprintf(`{"from":"2025-11-01","to":"2025-11-30","data":[{"day":"2025-11-26","app_id":%q,"grant_id":%q,`+
-		`"action":"getUsersMe",%s}],"more":false,"total":{%s},"budgets":[]}`, h.app.ID, mine, amount, amount)
+	want := fmt.Sprintf(`{"from":"%s","to":"%s","data":[{"day":"%s","app_id":%q,"grant_id":%q,`+
+		`"action":"getUsersMe",%s}],"more":false,"total":{%s},"budgets":[]}`, fromDay, toDay, calledOn, h.app.ID, mine, amount, amount)
 	if diff := cmp.Diff(want, strings.TrimSpace(a.body)); a.StatusCode != http.StatusOK || diff != "" {
 		t.Errorf("%d %s", a.StatusCode, diff)
 	}
@@ -57,7 +64,7 @@ func TestUsageIsTold(t *testing.T) {
 		"grant=" + string(mine) + "&app=" + string(h.app.ID): `,{"app_id":"` + string(h.app.ID) + `","per":"month","budget":"5.00"`,
 		"by=grant&" + days:                                   `{"grant_id":"",`,
 		"by=&" + days:                                        `"data":[{"calls":15,`,
-		days:                                                 `"data":[{"day":"2025-11-26","calls":15,`,
+		days:                                                 `"data":[{"day":"` + calledOn.String() + `","calls":15,`,
 		"action=createPosts&" + days:                         `"data":[]`,
 		"by=day&" + days:                                     `"budgets":[{"app_id":"` + string(h.app.ID) + `"`,
 		"grant=" + string(mine):                              `"budgets":[{"app_id":"` + string(h.app.ID) + `","grant_id":"` + string(mine) + `"`,
@@ -153,7 +160,7 @@ func TestUsageOfWhatIsNotThereIsRefused(t *testing.T) {
 	other, err := h.services.Clients.Register(t.Context(), client.App{Name: "Other"})
 	must(t, err)
 	must(t, store.Usage().Keep(t.Context(), "gone", []spend.Line{{
-		Day: 20251126, App: "app_gone", Grant: "grant_gone", Action: "oldOperation", Amount: spend.Amount{Calls: 1},
+		Day: calledOn, App: "app_gone", Grant: "grant_gone", Action: "oldOperation", Amount: spend.Amount{Calls: 1},
 	}}))
 	for query, v := range map[string]struct {
 		status int
