@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,12 +21,15 @@ import (
 
 const canary = "canary-4b1d"
 
-// gateway returns a gateway to a test server, quick to lose patience.
+// patient is longer than any test server takes to answer, however busy the machine is.
+const patient = 30 * time.Second
+
+// gateway returns a gateway to a test server.
 func gateway(t *testing.T, s *httptest.Server) *Gateway {
 	t.Helper()
 	cfg := Config{
 		APIURL: s.URL, AuthorizeURL: s.URL + "/i/oauth2/authorize", UserAgent: "perch/test",
-		WaitTimeout: 2 * time.Second, TokenTimeout: 2 * time.Second,
+		WaitTimeout: patient, TokenTimeout: patient,
 	}
 	if s.TLS != nil {
 		roots := x509.NewCertPool()
@@ -93,15 +98,23 @@ func wireServer(t *testing.T, serve func(n int64, c net.Conn)) (url string, coun
 	return "http://" + l.Addr().String(), count
 }
 
-// nowhere is an address that refuses connections.
+// nowhere is an address that refuses connections. It is held until the test ends, so
+// that nobody else gets to listen there.
 func nowhere(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	held, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = l.Close() }()
-	return "http://" + l.Addr().String()
+	t.Cleanup(func() { _ = syscall.Close(held) })
+	if err := syscall.Bind(held, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	at, err := syscall.Getsockname(held)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("http://127.0.0.1:%d", at.(*syscall.SockaddrInet4).Port)
 }
 
 // overdue makes the call with a deadline that is soon over, or later on a machine
@@ -120,7 +133,7 @@ func overdue(t *testing.T, call func(context.Context) error) error {
 
 func at(t *testing.T, url string) *Gateway {
 	t.Helper()
-	g, err := New(Config{APIURL: url, WaitTimeout: 2 * time.Second, TokenTimeout: 2 * time.Second})
+	g, err := New(Config{APIURL: url, WaitTimeout: patient, TokenTimeout: patient})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -114,6 +114,19 @@ func executions(
 	return n.Load()
 }
 
+// away lets nobody be there at some of the gateway's dials, counted from one.
+func away(t *testing.T, g *Gateway, at func(dial int64) bool) {
+	t.Helper()
+	dial, elsewhere := g.transport.DialContext, strings.TrimPrefix(nowhere(t), "http://")
+	var dials atomic.Int64
+	g.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if at(dials.Add(1)) {
+			address = elsewhere
+		}
+		return dial(ctx, network, address)
+	}
+}
+
 // X performs a read, loses its answer, and is gone when it is asked again.
 func TestAReadWhoseAnswerIsLostIsNotUnsent(t *testing.T) {
 	for name, v := range map[string]struct {
@@ -124,14 +137,12 @@ func TestAReadWhoseAnswerIsLostIsNotUnsent(t *testing.T) {
 		"no answer": {cut(""), "x-no-answer", 0},
 		"a failure": {status(503, ""), "", 503},
 	} {
-		var s *httptest.Server
-		s = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			_ = s.Listener.Close()
+		g := gateway(t, server(t, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Connection", "close")
 			v.fail(w, r)
 		}))
-		reply, err := gateway(t, s).Do(t.Context(), readMe(t))
-		s.Close()
+		away(t, g, func(dial int64) bool { return dial > 1 })
+		reply, err := g.Do(t.Context(), readMe(t))
 		if errors.Is(err, ports.ErrUnsent) || fault.SlugOf(err) != v.slug || reply.Status != v.status || reply.Lost != 0 {
 			t.Errorf("%s: %d, %d lost, %v", name, reply.Status, reply.Lost, err)
 		}
@@ -206,14 +217,7 @@ func TestWhatWasNotSentIsSentAgain(t *testing.T) {
 		}
 		w.WriteHeader(http.StatusCreated)
 	}))
-	dial, away := g.transport.DialContext, strings.TrimPrefix(nowhere(t), "http://")
-	var dials atomic.Int64
-	g.transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-		if dials.Add(1) <= 2 { // X comes up after that
-			address = away
-		}
-		return dial(ctx, network, address)
-	}
+	away(t, g, func(dial int64) bool { return dial <= 2 }) // X comes up after that
 	reply, err := g.Do(t.Context(), posting(t))
 	if err != nil {
 		t.Fatal(err)
