@@ -42,7 +42,7 @@ func (b *box) listen(ctx context.Context, path string) <-chan string {
 // eventually waits until something concurrent has happened.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("it never came to pass: " + what)
 		}
