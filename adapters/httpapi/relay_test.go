@@ -151,7 +151,7 @@ func TestBrokenReplyIsVisible(t *testing.T) {
 // for one piece to be taken.
 func TestDownloadIsNotKept(t *testing.T) {
 	x := newGiver()
-	h := build(t, plan{x: x, wait: func(p *patience) { p.write = 2 * time.Second }})
+	h := build(t, plan{x: x, wait: func(p *patience) { p.write = 5 * time.Second }})
 	req, err := http.NewRequestWithContext(t.Context(), "GET", h.public+downloadPath, nil)
 	must(t, err)
 	req.Header.Set("Authorization", "Bearer "+h.sk)
@@ -164,7 +164,7 @@ func TestDownloadIsNotKept(t *testing.T) {
 		var piece int64
 		piece, err = io.CopyN(io.Discard, res.Body, 2<<20)
 		n += piece
-		time.Sleep(80 * time.Millisecond)
+		time.Sleep(220 * time.Millisecond)
 	}
 	must(t, res.Body.Close())
 	runtime.ReadMemStats(&after)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -168,11 +169,13 @@ func TestWholeUploads(t *testing.T) {
 			t.Errorf("on a used connection: X saw %+v", s)
 		}
 	}
-	// Two on one connection, the second right behind the first.
+	// Two on one connection, the second right behind the first, and a last request.
 	one := h.upload("Transfer-Encoding: chunked") + "5\r\nhello\r\n0\r\n\r\n"
-	got := raw(t, h.public, one+h.upload("Content-Length: 5")+"hello"+smuggled)
-	if strings.Count(got, "HTTP/1.1 200") != 3 {
-		t.Errorf("pipelined: %.600q", got)
+	c = dial(t, h.public)
+	_, err = io.WriteString(c, one+h.upload("Content-Length: 5")+"hello"+"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	must(t, err)
+	if got, err := io.ReadAll(c); err != nil || strings.Count(string(got), "HTTP/1.1 200") != 3 {
+		t.Errorf("pipelined: %v: %.600q", err, got)
 	}
 }
 
@@ -201,7 +204,7 @@ func TestEarlyRefusalNeverDesyncs(t *testing.T) {
 // TestEarlyRefusalIsRead: a client that is still sending gets to read why it
 // was refused, instead of a reset.
 func TestEarlyRefusalIsRead(t *testing.T) {
-	h := build(t, plan{})
+	h := build(t, plan{wait: func(p *patience) { p.linger = 30 * time.Second }}) // the client may be slow too
 	for i := range 10 {
 		c := dial(t, h.public)
 		text := strings.Replace(h.upload("Content-Length: 8000000"), h.sk, "nonsense", 1)
@@ -254,26 +257,25 @@ func TestOversized(t *testing.T) {
 
 func TestSlowAndStalledBodies(t *testing.T) {
 	x := newTaker()
-	h := build(t, plan{x: x, wait: func(p *patience) { p.body = 1500 * time.Millisecond }})
-	c := dial(t, h.public)
-	_, err := io.WriteString(c, h.upload("Content-Length: 20000")+strings.Repeat("x", 10000))
-	must(t, err)
-	for range 10 { // in all much longer than it waits for a piece
-		time.Sleep(200 * time.Millisecond)
+	h := build(t, plan{x: x, wait: func(p *patience) { p.body = 5 * time.Second }})
+	stalled, c := dial(t, h.public), dial(t, h.public)
+	for _, c := range []net.Conn{stalled, c} {
+		_, err := io.WriteString(c, h.upload("Content-Length: 20000")+strings.Repeat("x", 10000))
+		must(t, err)
+	}
+	for range 10 { // in all longer than it waits for a piece
+		time.Sleep(600 * time.Millisecond)
 		_, err := io.WriteString(c, strings.Repeat("x", 1000))
 		must(t, err)
 	}
-	if s := x.look(t); s.n != 20000 || s.err != nil {
-		t.Errorf("slow: X saw %+v", s)
-	}
-	c = dial(t, h.public)
-	_, err = io.WriteString(c, h.upload("Content-Length: 20000")+strings.Repeat("x", 10000))
-	must(t, err)
-	b, _ := io.ReadAll(c)
-	if !strings.HasPrefix(string(b), "HTTP/1.1 408 ") {
+	if b, _ := io.ReadAll(stalled); !strings.HasPrefix(string(b), "HTTP/1.1 408 ") {
 		t.Errorf("stalled: %.200q", b)
 	}
-	if s := x.look(t); s.err == nil {
-		t.Error("X took a stalled upload for a whole one")
+	whole, torn := x.look(t), x.look(t)
+	if whole.err != nil {
+		whole, torn = torn, whole
+	}
+	if whole.n != 20000 || whole.err != nil || torn.err == nil {
+		t.Errorf("of the slow one X saw %+v, of the stalled one %+v", whole, torn)
 	}
 }
