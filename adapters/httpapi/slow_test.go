@@ -94,19 +94,20 @@ func TestABodyInAMillionPiecesIsRefusedAtItsLimit(t *testing.T) {
 // its connection makes no room for others while its body is still to come.
 func TestAPipelinedRequestIsUnderWayToo(t *testing.T) {
 	x := newGiver()
-	h := build(t, plan{x: x, plain: true, limits: Limits{Connections: 1}})
+	h := build(t, plan{x: x, plain: true, limits: Limits{Connections: 1}, wait: func(w *patience) { w.body, w.small = time.Hour, time.Hour }})
 	c := dial(t, h.public)
 	post := "POST " + postPath + " HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nAuthorization: Bearer " + h.sk + "\r\n"
 	_, err := io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"+post+"Content-Length: 4\r\n\r\n{ ")
 	must(t, err)
 	w := func() *crowd { h.server.mu.Lock(); defer h.server.mu.Unlock(); return h.server.ln.crowd }()
 	waiting := func() int { w.mu.Lock(); defer w.mu.Unlock(); return w.all[fresh].Len() + w.all[idle].Len() }
-	until(t, "the first has come", func() bool { return h.inside() == 1 && waiting() == 0 })
-	for range 60 { // there is no telling when the second begins
-		if time.Sleep(5 * time.Millisecond); waiting() > 0 {
-			t.Fatal("its connection waits")
+	calm := 0 // between the two it waits for a moment, and there is no telling when the second begins
+	until(t, "its connection waits no longer", func() bool {
+		if calm++; h.inside() != 1 || waiting() > 0 {
+			calm = 0
 		}
-	}
+		return calm > 30
+	})
 	if !closed(dial(t, h.public)) {
 		t.Error("another connection takes its place")
 	}
