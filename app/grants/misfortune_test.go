@@ -209,29 +209,32 @@ func TestOneRenewalDoesNotHoldUpTheOthers(t *testing.T) {
 	for _, kind := range []fault.Kind{fault.Unavailable, fault.Invalid} {
 		h := newHouse(t)
 		crowd := h.crowd(12)
-		for i, g := range crowd {
-			h.waiting(g, string(rune('a'+i)))
-		}
 		h.parts.Vault = shutFor{h.vault, crowd[0].ID, kind}
 		h.Service = grants.New(h.parts)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		brought, stay, err := h.Replay(ctx)
-		cancel()
-		if brought != 11 || (err != nil) != (kind == fault.Unavailable) || (stay == 1) != (kind == fault.Invalid) {
-			t.Errorf("%v: brought %d, stay %d, %v", kind, brought, stay, err)
+		replay := func(t *testing.T) (brought, stay int, err error) {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			return h.Replay(ctx)
 		}
-		if n := h.pending(); n != 1 {
-			t.Errorf("%v: %d are left in the journal", kind, n)
-		}
-		for i, g := range crowd[1:] { // one that is put off beside some that are brought
-			h.waiting(h.read(g.ID), string(rune('n'+i)))
-		}
-		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
-		brought, stay, _ = h.Replay(ctx)
-		cancel()
-		if brought != 11 || (stay == 1) != (kind == fault.Invalid) {
-			t.Errorf("%v, again: brought %d, stay %d", kind, brought, stay)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			for i, g := range crowd {
+				h.waiting(g, string(rune('a'+i)))
+			}
+			brought, stay, err := replay(t)
+			if brought != 11 || (err != nil) != (kind == fault.Unavailable) || (stay == 1) != (kind == fault.Invalid) {
+				t.Errorf("%v: brought %d, stay %d, %v", kind, brought, stay, err)
+			}
+			if n := h.pending(); n != 1 {
+				t.Errorf("%v: %d are left in the journal", kind, n)
+			}
+			for i, g := range crowd[1:] { // one that is put off beside some that are brought
+				h.waiting(h.read(g.ID), string(rune('n'+i)))
+			}
+			brought, stay, _ = replay(t)
+			if brought != 11 || (stay == 1) != (kind == fault.Invalid) {
+				t.Errorf("%v, again: brought %d, stay %d", kind, brought, stay)
+			}
+		})
 	}
 }
 

@@ -3,19 +3,22 @@ package grants_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"perch/adapters/journal"
 	"perch/adapters/memory"
-	"perch/adapters/xhttp/xsim"
 	"perch/app/clock"
 	"perch/app/grants"
 	"perch/domain/audit"
 	"perch/domain/fault"
 	"perch/domain/oauth"
+	"perch/domain/secret"
 	"perch/domain/xapp"
 	"perch/ports"
 )
@@ -262,49 +265,62 @@ func TestAJournalThatFailsDoesNotLoseTheTokens(t *testing.T) {
 	}
 }
 
+// prompt is X that answers at once, and counts how often it is asked.
+type prompt struct {
+	ports.TwitterGateway
+	asked atomic.Int64
+}
+
+func (p *prompt) Refresh(context.Context, ports.XApp, secret.Text) (ports.Tokens, error) {
+	n := fmt.Sprint(p.asked.Add(1))
+	return ports.Tokens{Access: secret.New("A" + n), Refresh: secret.New("R" + n), TTL: 2 * time.Hour}, nil
+}
+
 // Whoever takes an unsettled grant over waits first. If the one before was only
 // slow to store what X gave, that wins.
 func TestASlowHolderWinsOverWhoTakesOver(t *testing.T) {
 	h := newHouse(t)
-	slow := h.parts
-	away := &storeAway{TokenVault: h.vault, left: 1}
-	slow.Vault, slow.Journal = away, memory.NewJournal()
-	first := grants.New(slow)
-	g := h.expired()
-	done := make(chan error, 1)
-	go func() { _, err := first.Access(t.Context(), g); done <- err }()
-	for h.happened("token.refreshed") == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	leased := h.read(g.ID)
-	ended := leased
-	ended.Lease.Until = time.Now().Add(-time.Second).UTC().Truncate(time.Microsecond)
-	ended, err := h.vault.Swap(t.Context(), leased, ended) // time passes
-	if err != nil {
-		t.Fatal(err)
-	}
-	second := make(chan error, 1)
-	go func() { _, err := h.Access(t.Context(), ended); second <- err }()
-	for h.read(g.ID).Lease.Holder == leased.Lease.Holder {
-		time.Sleep(time.Millisecond)
-	}
-	away.set(-1) // the store is back
-	if err := errors.Join(<-done, <-second); err != nil {
-		t.Error(err)
-	}
-	if n := h.happened("token.refreshed"); n != 1 || h.happened("token.replayed") != 0 {
-		t.Errorf("X refreshed %d times and saw %d spent tokens", n, h.happened("token.replayed"))
-	}
-	if token, err := h.Access(t.Context(), h.read(g.ID)); err != nil || !h.accepts(token) {
-		t.Errorf("the grant is lost: %v", err)
-	}
+	connected := h.connected()
+	synctest.Test(t, func(t *testing.T) {
+		swap := func(old, next oauth.Grant) oauth.Grant {
+			g, err := h.vault.Swap(t.Context(), old, next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return g
+		}
+		x, away, parts := &prompt{}, &storeAway{TokenVault: h.vault, left: 1}, h.parts
+		parts.X, parts.WaitAndSee = x, grants.WaitAndSee
+		slow := parts
+		slow.Vault, slow.Journal = away, memory.NewJournal()
+		ended := make(chan error, 2)
+		refresh := func(p grants.Parts, g oauth.Grant) {
+			go func() { _, err := grants.New(p).Access(t.Context(), g); ended <- err }()
+			synctest.Wait()
+		}
+		refresh(slow, swap(connected, connected.Stale(time.Now())))
+		leased := h.read(connected.ID)
+		over := leased
+		over.Lease.Until = time.Now().Add(-time.Second)
+		refresh(parts, swap(leased, over)) // time has passed
+		if x.asked.Load() != 1 || h.read(leased.ID).Lease.Holder == leased.Lease.Holder {
+			t.Fatal("nobody takes over and waits")
+		}
+		time.Sleep(grants.WaitAndSee * 7 / 10)
+		away.set(-1) // the store is back
+		if err := errors.Join(<-ended, <-ended); err != nil || x.asked.Load() != 1 {
+			t.Errorf("X was asked %d times: %v", x.asked.Load(), err)
+		}
+		if token, err := grants.New(parts).Access(t.Context(), h.read(leased.ID)); err != nil || token.Reveal() != "A1" {
+			t.Errorf("the grant is lost: %v", err)
+		}
+	})
 }
 
 func TestResealingDuringARefreshIsNoNewConsent(t *testing.T) {
 	h := newHouse(t)
 	g := h.expired()
-	h.x.Mischief(xsim.Mischief{Match: "token.refresh_token", Kind: "slow", Delay: 200 * time.Millisecond})
-	done := make(chan error, 1)
+	answers, done := h.held(), make(chan error, 1)
 	go func() { _, err := h.Access(t.Context(), g); done <- err }()
 	for !h.read(g.ID).Leased(time.Now()) {
 		time.Sleep(time.Millisecond)
@@ -330,6 +346,7 @@ func TestResealingDuringARefreshIsNoNewConsent(t *testing.T) {
 	if _, err := h.vault.Swap(t.Context(), leased, resealed); err != nil {
 		t.Fatal(err)
 	}
+	answers()
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
