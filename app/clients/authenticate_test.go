@@ -210,23 +210,25 @@ func TestARightKeyGetsThroughAFlood(t *testing.T) {
 }
 
 func TestNeighboursInOneIPv6NetworkAreOneAddress(t *testing.T) {
-	h := newHouse(t)
-	slug := func(from string) string {
-		_, _, err := h.Authenticate(t.Context(), unknown(), netip.MustParseAddr(from))
-		return fault.SlugOf(err)
-	}
-	for i := range 10 {
-		slug(fmt.Sprintf("2001:db8:0:1::%x", i))
-	}
-	if got := slug("2001:db8:0:1:ffff::1"); got != "too-many-wrong-keys" {
-		t.Errorf("from the same /64: %s", got)
-	}
-	if got := slug("2001:db8:0:2::1"); got != "bad-api-key" {
-		t.Errorf("from the next /64: %s", got)
-	}
-	if got := slug("::ffff:192.0.2.1"); got != "bad-api-key" {
-		t.Errorf("from IPv4: %s", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		slug := func(from string) string {
+			_, _, err := h.Authenticate(t.Context(), unknown(), netip.MustParseAddr(from))
+			return fault.SlugOf(err)
+		}
+		for i := range 10 {
+			slug(fmt.Sprintf("2001:db8:0:1::%x", i))
+		}
+		if got := slug("2001:db8:0:1:ffff::1"); got != "too-many-wrong-keys" {
+			t.Errorf("from the same /64: %s", got)
+		}
+		if got := slug("2001:db8:0:2::1"); got != "bad-api-key" {
+			t.Errorf("from the next /64: %s", got)
+		}
+		if got := slug("::ffff:192.0.2.1"); got != "bad-api-key" {
+			t.Errorf("from IPv4: %s", got)
+		}
+	})
 }
 
 func TestARevokedKeyIsNoLongerSpared(t *testing.T) {
