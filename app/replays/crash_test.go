@@ -116,40 +116,42 @@ func TestAProcessThatDies(t *testing.T) {
 // Whoever asks again while a dead replica's call is under way is not sent round in
 // circles: he is told until when that may last, and comes back less and less often.
 func TestACallThatStaysUnderWayIsAskedForLessAndLessOften(t *testing.T) {
-	h := newHouse(t)
-	func() {
-		defer func() { _ = recover() }()
-		_, _ = h.Once(t.Context(), h.who, key, h.call("createPosts", hello), []byte(hello),
-			func(ctx context.Context, sent func(context.Context) error) (ports.Reply, error) {
-				if err := sent(ctx); err != nil {
-					t.Error(err)
-				}
-				panic("the process is gone")
-			})
-	}()
-	next, tries := h.another(), 0
-	limit := h.now().Add(3*time.Minute + 30*time.Second).Add(time.Second)
-	for last := time.Duration(0); ; tries++ {
-		_, err := h.ask(next, key, hello)
-		if fault.SlugOf(err) == "idempotency-unknown" {
-			break
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t)
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = h.Once(t.Context(), h.who, key, h.call("createPosts", hello), []byte(hello),
+				func(ctx context.Context, sent func(context.Context) error) (ports.Reply, error) {
+					if err := sent(ctx); err != nil {
+						t.Error(err)
+					}
+					panic("the process is gone")
+				})
+		}()
+		next, tries := h.another(), 0
+		limit := h.now().Add(3*time.Minute + 30*time.Second).Add(time.Second)
+		for last := time.Duration(0); ; tries++ {
+			_, err := h.ask(next, key, hello)
+			if fault.SlugOf(err) == "idempotency-unknown" {
+				break
+			}
+			f := h.problem(err, "idempotency-in-progress")
+			_, resolving := h.Resolve(t.Context(), h.holder(), key, h.look)
+			s, err := h.Look(t.Context(), h.holder(), key)
+			if left := limit.Sub(h.now()); f.Wait < time.Second || f.Wait < last && f.Wait < left-2*time.Second || f.Wait > left ||
+				!strings.Contains(f.Say, "until 20") || err != nil || !strings.Contains(s.Advice, "until 20") {
+				t.Fatalf("try %d: come back in %v, before that %v, and %v are left: %s; %+v", tries, f.Wait, last, left, f.Say, s)
+			}
+			if g := h.problem(resolving, "idempotency-in-progress"); g.Wait < f.Wait-time.Second {
+				t.Errorf("resolving says %v, asking %v", g.Wait, f.Wait)
+			}
+			last = f.Wait
+			h.later(f.Wait)
 		}
-		f := h.problem(err, "idempotency-in-progress")
-		_, resolving := h.Resolve(t.Context(), h.holder(), key, h.look)
-		s, err := h.Look(t.Context(), h.holder(), key)
-		if left := limit.Sub(h.now()); f.Wait < time.Second || f.Wait < last && f.Wait < left-2*time.Second || f.Wait > left ||
-			!strings.Contains(f.Say, "until 20") || err != nil || !strings.Contains(s.Advice, "until 20") {
-			t.Fatalf("try %d: come back in %v, before that %v, and %v are left: %s; %+v", tries, f.Wait, last, left, f.Say, s)
+		if tries > 30 || h.now().After(limit.Add(time.Second)) {
+			t.Errorf("%d tries until %v, limit %v", tries, h.now(), limit)
 		}
-		if g := h.problem(resolving, "idempotency-in-progress"); g.Wait < f.Wait-time.Second {
-			t.Errorf("resolving says %v, asking %v", g.Wait, f.Wait)
-		}
-		last = f.Wait
-		h.later(f.Wait)
-	}
-	if tries > 30 || h.now().After(limit.Add(time.Second)) {
-		t.Errorf("%d tries until %v, limit %v", tries, h.now(), limit)
-	}
+	})
 }
 
 func TestWhoLeavesDoesNotTakeTheCallAlong(t *testing.T) {
