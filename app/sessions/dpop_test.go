@@ -118,7 +118,7 @@ func TestABoundTokenWithoutItsKeyIsRefused(t *testing.T) {
 		"no nonce":              {s.shown(d, tokens.Access, map[string]any{"nonce": nil}), "use-dpop-nonce"},
 		"a made-up nonce":       {s.shown(d, tokens.Access, map[string]any{"nonce": "n"}), "use-dpop-nonce"},
 		"too old":               {s.shown(d, tokens.Access, map[string]any{"iat": time.Now().Unix() - 301}), "invalid-dpop-proof"},
-		"of the future":         {s.shown(d, tokens.Access, map[string]any{"iat": time.Now().Unix() + 302}), "invalid-dpop-proof"},
+		"of the future":         {s.shown(d, tokens.Access, map[string]any{"iat": time.Now().Unix() + 360}), "invalid-dpop-proof"},
 		"no jti":                {s.shown(d, tokens.Access, map[string]any{"jti": nil}), "invalid-dpop-proof"},
 		"the token as proof":    {bad(func(p *session.Presented) { p.Proof = p.Token.Reveal() }), "invalid-dpop-proof"},
 		"a token that is not":   {s.shown(d, bearer.Access, nil), "invalid-token"},
