@@ -121,17 +121,24 @@ func oneWins(t *testing.T, errs []error, others fault.Kind) {
 	}
 }
 
+// patience is more than a call takes that has nothing to wait for.
+const patience = 5 * time.Second
+
 // quick checks that every call gives up at once when its context has ended.
 func quick(t *testing.T, calls map[string]func(context.Context) error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, call := range calls {
-		start := time.Now()
-		if err := call(ctx); !errors.Is(err, context.Canceled) {
-			t.Errorf("%s with a cancelled context: got error %v, want one with context.Canceled in its chain", name, err)
+		took := patience + 1
+		for try := 0; try < 3 && took > patience; try++ { // a busy machine may hold up one of them
+			start := time.Now()
+			if err := call(ctx); !errors.Is(err, context.Canceled) {
+				t.Errorf("%s with a cancelled context: got error %v, want one with context.Canceled in its chain", name, err)
+			}
+			took = time.Since(start)
 		}
-		if took := time.Since(start); took > 5*time.Second {
+		if took > patience {
 			t.Errorf("%s with a cancelled context took %v", name, took)
 		}
 	}
