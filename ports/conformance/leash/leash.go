@@ -13,13 +13,16 @@ import (
 	"time"
 )
 
-// patience is how long a server may take to start.
-const patience = 30 * time.Second
+// patience is how long a server may take to start, on a busy machine.
+const patience = 3 * time.Minute
+
+// ErrEnded says that a program has ended by itself instead of getting ready.
+var ErrEnded = errors.New("it has ended by itself")
 
 // watchdog runs a server until its standard input ends, as it does when the
 // process that started it has gone in whatever way, also one that is paused. Unless it was told to keep
-// the server's files, it removes them.
-const watchdog = `"$@" & p=$!; said=$(cat); kill -"$SIGNAL" "$p"; kill -CONT "$p"; wait "$p"
+// the server's files, it removes them. The standard output belongs to the server alone.
+const watchdog = `"$@" & p=$!; exec >/dev/null; said=$(cat); kill -"$SIGNAL" "$p"; kill -CONT "$p"; wait "$p"
 [ "$said" = keep ] || rm -rf "$DIR"`
 
 // A Server is a program that can be stopped and started again, and its files.
@@ -59,19 +62,43 @@ func (s *Server) Begin(ready func() error, program string, args ...string) error
 	if err != nil {
 		return err
 	}
-	if err := c.Start(); err != nil {
+	ended, err := start(c)
+	if err != nil {
 		return err
 	}
 	s.running, s.leash = c, leash
-	for end := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.After(patience); ; {
 		err := ready()
 		if err == nil {
 			return nil
 		}
-		if time.Now().After(end) {
-			return errors.Join(fmt.Errorf("%s does not start: %w", program, err), s.End(true))
+		select {
+		case <-time.After(10 * time.Millisecond):
+			continue
+		case <-ended:
+			err = errors.Join(ErrEnded, err)
+		case <-end:
 		}
+		return errors.Join(fmt.Errorf("%s does not start: %w", program, err), s.End(true))
 	}
+}
+
+// start returns what is closed when nobody has the program's standard output any
+// more.
+func start(c *exec.Cmd) (ended <-chan struct{}, err error) {
+	near, far, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	c.Stdout = far
+	err = errors.Join(c.Start(), far.Close())
+	gone := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, near)
+		_ = near.Close()
+		close(gone)
+	}()
+	return gone, err
 }
 
 // End stops the program, if it runs. Its files go with it unless they are kept.

@@ -1,10 +1,11 @@
 package pgtest
 
 import (
-	"crypto/rand"
+	crand "crypto/rand"
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/url"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"perch/ports/conformance"
 	"perch/ports/conformance/leash"
@@ -25,6 +27,8 @@ type Server struct {
 	*leash.Server
 	bin  string
 	port string // on loopback, too; empty: on the socket alone
+
+	killed bool
 }
 
 // Start returns a server for this test alone, which is gone when the test ends.
@@ -39,15 +43,21 @@ func Start(t *testing.T) *Server {
 // it listens on a port of 127.0.0.1, too, and keeps it when it is restarted.
 func StartOnLoopback(t *testing.T) *Server {
 	t.Helper()
-	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		// Below those that systems give to whoever asks for any: nobody is given it
+		// while the server is down.
+		port := strconv.Itoa(20_000 + rand.IntN(10_000)) // #nosec G404 -- no secret
+		ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", net.JoinHostPort("127.0.0.1", port))
+		if err != nil {
+			continue // somebody has it
+		}
+		if err := ln.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return start(t, port)
 	}
-	_, port, err := net.SplitHostPort(ln.Addr().String())
-	if err := errors.Join(err, ln.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return start(t, port)
+	t.Fatal("no port is free")
+	return nil
 }
 
 func start(t *testing.T, port string) *Server {
@@ -79,7 +89,7 @@ func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", s.port) }
 // Empty returns the URL of an empty schema. It goes with the server.
 func (s *Server) Empty(t *testing.T) string {
 	t.Helper()
-	return schema(t, s.URL(), "t_"+strings.ToLower(rand.Text()))
+	return schema(t, s.URL(), "t_"+strings.ToLower(crand.Text()))
 }
 
 // Down stops the server as an operator would who does not wait for clients.
@@ -102,6 +112,7 @@ func (s *Server) Kill() error {
 	if err != nil {
 		return err
 	}
+	s.killed = true
 	return errors.Join(syscall.Kill(pid, syscall.SIGKILL), s.End(true))
 }
 
@@ -163,7 +174,14 @@ func (s *Server) begin() error {
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	return s.Begin(db.Ping, filepath.Join(s.bin, "postgres"), args...)
+	err = s.Begin(db.Ping, filepath.Join(s.bin, "postgres"), args...)
+	// The processes of a server that was killed notice it, and none starts before.
+	for end := time.Now().Add(time.Minute); s.killed && errors.Is(err, leash.ErrEnded) && time.Now().Before(end); {
+		time.Sleep(100 * time.Millisecond)
+		err = s.Begin(db.Ping, filepath.Join(s.bin, "postgres"), args...)
+	}
+	s.killed = false
+	return err
 }
 
 // programs returns the folder that holds PostgreSQL's programs.
