@@ -20,7 +20,7 @@ import (
 const places = 32
 
 // patience is how long the engine may take to start, on a busy machine.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // watchdog runs the engine until its standard input ends, as it does when the
 // process that started it has gone in whatever way. It ends its whole group and
