@@ -16,7 +16,7 @@ import (
 
 func openQuota(t *testing.T, url string) *redis.Store {
 	t.Helper()
-	s, err := redis.OpenQuota(t.Context(), url)
+	s, err := redis.OpenQuotaPatiently(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,8 +65,10 @@ func Open(ctx context.Context, at string) (*Store, error) {
 // OpenQuota is Open for counts alone, which a Redis need not keep well, and which
 // nobody waits for as long. A Redis that cannot be reached is no error but a
 // notice: it may come back.
-func OpenQuota(ctx context.Context, at string) (*Store, error) {
-	s, set, err := connect(at, brief)
+func OpenQuota(ctx context.Context, at string) (*Store, error) { return openQuota(ctx, at, brief) }
+
+func openQuota(ctx context.Context, at string, change ...func(*redis.Options)) (*Store, error) {
+	s, set, err := connect(at, change...)
 	if err != nil {
 		return nil, err
 	}

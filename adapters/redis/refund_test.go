@@ -42,7 +42,7 @@ func (c *deaf) Read(b []byte) (int, error) {
 func TestARefundWhoseAnswersAreLostGivesBackOnce(t *testing.T) {
 	server := redistest.Start(t)
 	var lose atomic.Int32
-	s, _, err := connect(server.URL(), brief, func(o *redis.Options) {
+	s, _, err := connect(server.URL(), patiently, func(o *redis.Options) {
 		o.Dialer = func(ctx context.Context, network, at string) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, network, at)
 			return &deaf{Conn: c, words: []byte(redis.NewScript(refundScript).Hash()), lose: &lose}, err

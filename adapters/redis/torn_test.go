@@ -23,7 +23,7 @@ type opaque struct{ net.Conn }
 // is to fail for that.
 func TestDeadConnectionsAreNoOutage(t *testing.T) {
 	server := redistest.Start(t)
-	s, _, err := connect(server.URL(), brief, func(o *redis.Options) {
+	s, _, err := connect(server.URL(), patiently, func(o *redis.Options) {
 		o.Dialer = func(ctx context.Context, network, at string) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, network, at)
 			return opaque{c}, err
