@@ -70,6 +70,7 @@ func perchDoor(ln net.Listener, s *httpapi.Server) door { return door{ln, s.Serv
 // plainDoor is for handlers of net/http. before runs when it is to stop.
 func plainDoor(ln net.Listener, h http.Handler, before func()) door {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
+	closeUnused(s)
 	return door{
 		ln: ln,
 		serve: func(ln net.Listener) error {
@@ -84,6 +85,33 @@ func plainDoor(ln net.Listener, h http.Handler, before func()) door {
 			return errors.Join(err, s.Close())
 		},
 	}
+}
+
+// closeUnused has the server close connections on which nothing has been asked
+// yet when it stops. Browsers make some ahead of need, and it would wait for them.
+func closeUnused(s *http.Server) {
+	var mu sync.Mutex
+	unused, stopping := map[net.Conn]bool{}, false
+	s.ConnState = func(c net.Conn, is http.ConnState) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case is != http.StateNew:
+			delete(unused, c)
+		case stopping:
+			_ = c.Close()
+		default:
+			unused[c] = true
+		}
+	}
+	s.RegisterOnShutdown(func() {
+		mu.Lock()
+		defer mu.Unlock()
+		stopping = true
+		for c := range unused {
+			_ = c.Close()
+		}
+	})
 }
 
 // stops are the two wishes of whoever stops a program: please, and at once.

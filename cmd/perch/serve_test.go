@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -129,6 +132,35 @@ func TestASlowRequestIsCutOffWhenTheGraceEnds(t *testing.T) {
 	err = open(stops{s.asked, t.Context(), s.release}, 50*time.Millisecond, []door{plainDoor(ln, slow, func() { stopped = true })})
 	if err == nil || !stopped {
 		t.Errorf("got %v, stopped %v; want a cut-off request", err, stopped)
+	}
+}
+
+// Servers wait some seconds for connections on which nothing was asked yet.
+func TestAConnectionThatIsNotUsedIsNotWaitedFor(t *testing.T) {
+	s := &http.Server{ReadHeaderTimeout: time.Minute}
+	closeUnused(s)
+	connected := func(states ...http.ConnState) (far net.Conn) {
+		near, far := net.Pipe()
+		t.Cleanup(func() { _ = near.Close() })
+		for _, is := range states {
+			s.ConnState(near, is)
+		}
+		return far
+	}
+	unused, used := connected(http.StateNew), connected(http.StateNew, http.StateActive)
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, far := range []net.Conn{unused, connected(http.StateNew)} {
+		if _, err := far.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("an unused connection: %v", err)
+		}
+	}
+	if err := used.SetReadDeadline(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := used.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a connection in use: %v", err)
 	}
 }
 
