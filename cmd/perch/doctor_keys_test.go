@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -27,6 +28,9 @@ func keysetLines(r *ran) (lines []string) {
 	return lines
 }
 
+// insides is a word of the keyring's own; IDs of keys, in hexadecimal, may have it in them.
+var insides = regexp.MustCompile(`\baead\b`)
+
 func TestDoctorAgreesWithServeAboutKeys(t *testing.T) {
 	x := box(t, 0)
 	grant := func(server []string) {
@@ -50,7 +54,7 @@ func TestDoctorAgreesWithServeAboutKeys(t *testing.T) {
 				refused := perch(t, boxed(x, x), "", "serve")
 				refused.says(t, exitFailed, serve)
 				for _, r := range []*ran{examined, refused} {
-					if strings.Contains(r.out.String()+r.err.String(), "aead") {
+					if insides.MatchString(r.out.String() + r.err.String()) {
 						t.Error("the insides of the keyring are shown")
 					}
 				}

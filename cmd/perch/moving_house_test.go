@@ -29,8 +29,9 @@ import (
 	"perch/ports/conformance/workerd"
 )
 
-// marked is in every secret that moves, and may be seen nowhere.
-const marked = "CANARY"
+// marked is in every secret that moves, and may be seen nowhere. It is so long that
+// millions of random characters do not happen to have it.
+const marked = "CANARY-IN-THE-MINE"
 
 // A stop is a store on a journey, with a keyset of its own.
 type stop struct {
@@ -288,6 +289,16 @@ func (s stop) insides(t *testing.T) []byte {
 		dump(t, store.DB(), table, &all)
 	}
 	return all.Bytes()
+}
+
+// endless has a statement that writes the grant go on until it is interrupted.
+func endless(t *testing.T, db *sql.DB, what, id string) {
+	t.Helper()
+	const long = "SELECT COUNT(*) FROM grants a, grants b, grants c, grants d, grants e, grants f, grants g, grants h"
+	trigger := "CREATE TRIGGER endless BEFORE " + what + " ON grants WHEN NEW.id = '" + id + "' BEGIN " + long + "; END"
+	if _, err := db.Exec(trigger); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func dump(t *testing.T, db *sql.DB, table string, to *bytes.Buffer) {
