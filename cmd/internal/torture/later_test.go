@@ -2,6 +2,7 @@ package torture
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"perch/adapters/xhttp/xsim"
 	"perch/domain/delivery"
+	"perch/domain/fault"
 )
 
 // TestLater hands posts over while X refuses them, kills and restarts every
@@ -54,7 +56,11 @@ func (r *run) later(lines, each int) {
 	}
 	kills := 2
 	for round := 0; ; round++ {
-		for end := time.Now().Add(2 * time.Second); time.Now().Before(end) && r.waiting() > 0; {
+		span := 2 * time.Second
+		if round >= 12 {
+			span = 10 * time.Second // this machine is busy
+		}
+		for end := time.Now().Add(span); time.Now().Before(end) && r.waiting() > 0; {
 			time.Sleep(time.Duration(50+r.dice.IntN(200)) * time.Millisecond)
 			if round < 6 {
 				one := r.replicas[r.dice.IntN(2)]
@@ -132,14 +138,19 @@ func (r *run) grow(well bool) {
 		user[r.grant(u)] = u
 	}
 	for _, d := range r.deliveries() {
-		if !d.Waits() {
-			continue
+		for d.Waits() {
+			old := d
+			d.Lease.Until, d.Next = time.Now().Add(-time.Second), old.Created
+			_, err := r.store.Deliveries().Swap(r.t.Context(), old, d)
+			if errors.Is(err, fault.Conflict) { // the last words of the dead may reach the store a moment later
+				d, err = r.store.Deliveries().Get(r.t.Context(), d.ID)
+				must(r.t, err)
+				continue
+			}
+			must(r.t, err)
+			r.age(&letter{key: d.Key, user: user[string(d.Grant)]})
+			break
 		}
-		old := d
-		d.Lease.Until, d.Next = time.Now().Add(-time.Second), old.Created
-		_, err := r.store.Deliveries().Swap(r.t.Context(), old, d)
-		must(r.t, err)
-		r.age(&letter{key: d.Key, user: user[string(d.Grant)]})
 	}
 	for _, one := range r.replicas {
 		must(r.t, one.start(r.t.Context()))

@@ -3,13 +3,16 @@ package torture
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,6 +28,7 @@ type replica struct {
 	binary        string
 	public, admin string // URLs
 	journal       string
+	road          string // to X: a URL
 	env           []string
 	log           string
 
@@ -42,6 +46,7 @@ type witness struct {
 
 	mu        sync.Mutex
 	presented []presentation
+	barred    chan struct{} // refreshes wait until it is closed; nil: they do not
 }
 
 // A presentation is a refresh token that was shown to X.
@@ -52,18 +57,46 @@ type presentation struct {
 	at          time.Time
 }
 
+// ServeHTTP has the life of who asks at the beginning of the path: the next one may
+// have begun before the last words of a dead process are read.
 func (w *witness) ServeHTTP(out http.ResponseWriter, in *http.Request) {
-	if in.URL.Path == "/2/oauth2/token" {
-		if err := in.ParseForm(); err == nil && in.PostForm.Get("grant_type") == "refresh_token" {
-			w.mu.Lock()
-			w.presented = append(w.presented, presentation{
-				xsim.Fingerprint(in.PostForm.Get("refresh_token")), w.r.name, w.r.lives(), time.Now(),
-			})
-			w.mu.Unlock()
-		}
-		in.Body = body(in)
+	number, _, _ := strings.Cut(in.URL.Path[1:], "/")
+	life, err := strconv.Atoi(number)
+	if err != nil {
+		http.NotFound(out, in)
+		return
 	}
-	w.x.ServeHTTP(out, in)
+	http.StripPrefix("/"+number, http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+		w.see(life, in)
+		w.x.ServeHTTP(out, in)
+	})).ServeHTTP(out, in)
+}
+
+func (w *witness) see(life int, in *http.Request) {
+	if in.URL.Path != "/2/oauth2/token" {
+		return
+	}
+	if err := in.ParseForm(); err == nil && in.PostForm.Get("grant_type") == "refresh_token" {
+		w.mu.Lock()
+		barred := w.barred
+		w.presented = append(w.presented, presentation{
+			xsim.Fingerprint(in.PostForm.Get("refresh_token")), w.r.name, life, time.Now(),
+		})
+		w.mu.Unlock()
+		if barred != nil {
+			<-barred
+		}
+	}
+	in.Body = body(in)
+}
+
+// bar has refreshes wait on the road to X until it is opened.
+func (w *witness) bar() (open func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	barred := make(chan struct{})
+	w.barred = barred
+	return sync.OnceFunc(func() { close(barred) })
 }
 
 func newReplica(t *testing.T, i int, binary, dir string, x *xsim.Sim, env []string) (*replica, *witness) {
@@ -76,23 +109,28 @@ func newReplica(t *testing.T, i int, binary, dir string, x *xsim.Sim, env []stri
 	w := &witness{x: x, r: r}
 	road := httptest.NewServer(w)
 	t.Cleanup(func() { road.CloseClientConnections(); road.Close() })
+	r.road = road.URL
 	r.env = append([]string{
 		"PERCH_LISTEN=" + r.public[7:], "PERCH_ADMIN_LISTEN=" + r.admin[7:], "PERCH_JOURNAL=" + r.journal,
-		"PERCH_X_API_URL=" + road.URL, "PERCH_X_AUTHORIZE_URL=" + road.URL + "/i/oauth2/authorize",
+		"PERCH_X_AUTHORIZE_URL=" + road.URL + "/i/oauth2/authorize",
 	}, env...)
 	t.Cleanup(r.kill)
 	return r, w
 }
 
-// free returns an address that nobody listens on.
+// free returns an address that nobody listens on. It stays bound here, where it
+// never listens, so that the system gives it to nobody while a replica is dead.
 func free(t *testing.T) string {
 	t.Helper()
-	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = ln.Close() }()
-	return ln.Addr().String()
+	bound, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	must(t, err)
+	t.Cleanup(func() { _ = syscall.Close(bound) })
+	syscall.CloseOnExec(bound)
+	must(t, syscall.SetsockoptInt(bound, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)) // or the replica could not have it
+	must(t, syscall.Bind(bound, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	at, err := syscall.Getsockname(bound)
+	must(t, err)
+	return fmt.Sprintf("127.0.0.1:%d", at.(*syscall.SockaddrInet4).Port)
 }
 
 // start starts the next process and waits until it answers.
@@ -104,8 +142,9 @@ func (r *replica) start(ctx context.Context) error {
 	defer func() { _ = log.Close() }()
 	// As on a machine that lets every process leave a core.
 	cmd := exec.Command("sh", "-c", "ulimit -c unlimited; exec "+r.binary+" serve") // #nosec G204 -- the program under test
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = filepath.Dir(r.log), r.env, log, log
+	cmd.Dir, cmd.Stdout, cmd.Stderr = filepath.Dir(r.log), log, log
 	r.mu.Lock()
+	cmd.Env = append(slices.Clone(r.env), fmt.Sprintf("PERCH_X_API_URL=%s/%d", r.road, r.life+1))
 	if err := cmd.Start(); err != nil {
 		r.mu.Unlock()
 		return err
@@ -113,7 +152,7 @@ func (r *replica) start(ctx context.Context) error {
 	r.cmd, r.running = cmd, true
 	r.life++
 	r.mu.Unlock()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		if reply, err := http.Get(r.public + "/healthz"); err == nil {
 			_ = reply.Body.Close()
 			return nil
@@ -136,12 +175,6 @@ func (r *replica) kill() {
 	_ = r.cmd.Wait()
 	r.running = false
 	r.died[r.life] = time.Now()
-}
-
-func (r *replica) lives() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.life
 }
 
 // diedAt is when the life ended; false: it has not.

@@ -43,6 +43,8 @@ type run struct {
 	app, key  string
 	client    *http.Client
 
+	consent sync.Mutex // held while a permission is given or taken back: what X had by then is known
+
 	mu      sync.Mutex
 	grants  map[string]string    // X's user to the grant's ID
 	reached map[string]bool      // fingerprints of access tokens that were on a disk of Perch
@@ -59,7 +61,7 @@ func newRun(t *testing.T, s setup, binary string, seed uint64) *run {
 	r := &run{
 		t: t, s: s, x: xsim.New(xsim.Options{Users: users}), seed: seed, dice: rand.New(rand.NewPCG(seed, seed)),
 		grants: map[string]string{}, reached: map[string]bool{}, ended: map[string]time.Time{},
-		client: &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
+		client: &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
 	t.Cleanup(r.x.Close)
 	knob := httptest.NewRecorder() // X's limits are not what is tortured

@@ -52,11 +52,16 @@ func (r *run) users() []string {
 func (r *run) call(ctx context.Context, dice *rand.Rand) {
 	users := r.users()
 	for ctx.Err() == nil {
-		if r.act(ctx, r.replicas[dice.IntN(len(r.replicas))], users[dice.IntN(len(users))]) == 0 {
+		hasty, leave := context.WithTimeout(ctx, haste)
+		if r.act(hasty, r.replicas[dice.IntN(len(r.replicas))], users[dice.IntN(len(users))]) == 0 {
 			time.Sleep(10 * time.Millisecond) // a dead replica
 		}
+		leave()
 	}
 }
+
+// haste is how long those in the storm wait for an answer.
+const haste = 3 * time.Second
 
 // expire makes access tokens run out in the eyes of Perch, so that they are
 // refreshed without an end.
@@ -85,6 +90,8 @@ func (r *run) timePasses(ctx context.Context) {
 func (r *run) heal(ctx context.Context) {
 	r.each(ctx, time.Second, func(g oauth.Grant, _ time.Time) oauth.Grant {
 		if g.State == oauth.Suspect && g.Failures > 0 {
+			r.consent.Lock()
+			defer r.consent.Unlock()
 			r.connect(string(g.User.ID))
 		}
 		return g
@@ -115,22 +122,29 @@ func (r *run) each(ctx context.Context, pause time.Duration, edit func(oauth.Gra
 func (r *run) leave(ctx context.Context) {
 	dice, users := rand.New(rand.NewPCG(r.seed, 99)), r.users()
 	for ctx.Err() == nil {
-		user := users[dice.IntN(len(users)/4)]
-		families := r.families(user)
-		if r.revoke(ctx, r.replicas[dice.IntN(len(r.replicas))], user) {
-			r.mu.Lock()
-			for _, f := range families {
-				if _, known := r.ended[f]; !known {
-					r.ended[f] = time.Now()
-				}
-			}
-			r.mu.Unlock()
-			time.Sleep(200 * time.Millisecond)
-		}
-		if ctx.Err() == nil {
-			r.connect(user)
-		}
+		r.leaves(ctx, users[dice.IntN(len(users)/4)], r.replicas[dice.IntN(len(r.replicas))])
 		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+func (r *run) leaves(ctx context.Context, user string, one *replica) {
+	r.consent.Lock()
+	defer r.consent.Unlock()
+	families := r.families(user)
+	hasty, leave := context.WithTimeout(ctx, haste)
+	defer leave()
+	if r.revoke(hasty, one, user) {
+		r.mu.Lock()
+		for _, f := range families {
+			if _, known := r.ended[f]; !known {
+				r.ended[f] = time.Now()
+			}
+		}
+		r.mu.Unlock()
+		time.Sleep(200 * time.Millisecond)
+	}
+	if ctx.Err() == nil {
+		r.connect(user)
 	}
 }
 
