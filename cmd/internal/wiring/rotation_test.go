@@ -66,7 +66,8 @@ func held(t *testing.T, s *keyset.Service) map[string]int {
 func TestARotationUnderTwoHouses(t *testing.T) { lasting(t, aRotationUnderTwoHouses) }
 
 func aRotationUnderTwoHouses(t *testing.T, e environment) {
-	const callers, tenants = 50, 8
+	const tenants = 8
+	callers := e.many(50)
 	x := xsim.New(xsim.Options{})
 	set(t, x, `{"windows":false}`)
 	at, _ := serveX(t, x)
@@ -112,7 +113,11 @@ func aRotationUnderTwoHouses(t *testing.T, e environment) {
 				}
 				g := grants[i%len(grants)]
 				a := h[i%2].act(t, g.sk, g.grant, "GET", "/2/users/me", "")
-				if calls.Add(1); a.status != http.StatusOK {
+				switch {
+				case a.status == http.StatusOK:
+					calls.Add(1)
+				case a.text("detail") == "the store does not answer; try again": // a busy one asks for patience
+				default:
 					t.Errorf("a call during the rotation: %d %s", a.status, a.body)
 					return
 				}
@@ -126,7 +131,7 @@ func aRotationUnderTwoHouses(t *testing.T, e environment) {
 	x.Advance(2 * time.Hour) // every grant is refreshed while it is resealed
 	o, err := service.Reseal(t.Context(), silent)
 	now := calls.Load()
-	eventually(t, "calls go on after the resealing", func() bool { return calls.Load() > now+callers })
+	eventually(t, "calls go on after the resealing", func() bool { return calls.Load() > now+int64(callers) })
 	close(stop)
 	all.Wait()
 	if err != nil || o.Shut.Count > 0 || o.Moved == 0 {
