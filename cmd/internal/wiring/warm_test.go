@@ -143,7 +143,7 @@ func TestASilentStoreRefusesWhatWasWarm(t *testing.T) {
 		began := time.Now()
 		refused(t, bound, http.StatusServiceUnavailable, call)
 		t.Logf("six refusals took %v, from the moment the store fell silent", time.Since(began))
-		if took := time.Since(began); took > 2*bound+6*time.Second {
+		if took := time.Since(began); took > 30*time.Second { // each would wait ten for the store
 			t.Errorf("six refusals took %v", took)
 		}
 		l.silence(false)
