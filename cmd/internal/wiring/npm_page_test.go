@@ -30,11 +30,12 @@ func npmTab(t *testing.T) context.Context {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
 		chromedp.UserDataDir(t.TempDir()), chromedp.DisableGPU, chromedp.Flag("headless", "new"),
+		chromedp.WSURLReadTimeout(2*time.Minute),
 		chromedp.Flag("disable-component-update", true))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium refuses to run as root with it
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
@@ -86,7 +87,7 @@ func inNPMPage(ctx context.Context, t *testing.T, url string) []object {
 	t.Helper()
 	do := func(name string, step chromedp.Action[chromedp.Void]) {
 		t.Helper()
-		within, cancel := context.WithTimeout(ctx, time.Minute)
+		within, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		defer cancel()
 		if err := chromedp.Do(within, step); err != nil {
 			text, _ := chromedp.Run(ctx, chromedp.Evaluate[string](`location.href + ": " + document.body.innerText`))

@@ -65,7 +65,7 @@ func npmNode(t *testing.T) string {
 // npmProgram runs a program of clients/npm, tells it the settings, and returns what it says.
 func npmProgram(t *testing.T, name string, settings object) []object {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	var out, complaint bytes.Buffer
 	cmd := exec.CommandContext(ctx, npmNode(t), name)

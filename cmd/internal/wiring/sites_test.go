@@ -188,7 +188,7 @@ async function attack() {
 	}
 	done.push(fetch(perch + "/v1/session", {method: "DELETE", credentials: "include"}).catch(() => {}));
 	navigator.sendBeacon(perch + "/2/tweets", text + '"}');
-	await Promise.race([Promise.all(done), new Promise((late) => setTimeout(late, 5000))]);
+	await Promise.race([Promise.all(done), new Promise((late) => setTimeout(late, 20000))]);
 	return "done";
 }
 </script><body></body>`
@@ -271,12 +271,13 @@ func openTab(t *testing.T) siteTab {
 	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
 		chromedp.UserDataDir(t.TempDir()), chromedp.DisableGPU, chromedp.Flag("headless", "new"),
+		chromedp.WSURLReadTimeout(2*time.Minute),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("host-resolver-rules", "MAP * 127.0.0.1"),
 		chromedp.Flag("ignore-certificate-errors", true))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium refuses to run as root with it
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
@@ -289,10 +290,13 @@ func openTab(t *testing.T) siteTab {
 	return siteTab{t, ctx}
 }
 
+// siteWait is how long a browser may take for one step on a busy machine.
+const siteWait = 2 * time.Minute
+
 func (b siteTab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	for _, step := range steps {
-		ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+		ctx, cancel := context.WithTimeout(b.ctx, siteWait)
 		err := chromedp.Do(ctx, step)
 		cancel()
 		if err != nil {
@@ -305,7 +309,7 @@ func (b siteTab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 // says evaluates an expression, waiting for it if it is a promise.
 func says[T any](b siteTab, expression string) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, siteWait)
 	defer cancel()
 	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression, chromedp.EvalAwaitPromise))
 	if err != nil {
@@ -317,7 +321,7 @@ func says[T any](b siteTab, expression string) T {
 // until waits for an expression to become true, across navigations.
 func (b siteTab) until(expression string) {
 	b.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(siteWait); ; time.Sleep(20 * time.Millisecond) {
 		if ok, err := chromedp.Run(b.ctx, chromedp.Evaluate[bool](expression)); err == nil && ok {
 			return
 		}
