@@ -114,13 +114,19 @@ func (s *Service) Through(
 		return ask(ctx)
 	}
 	want := read(header)
-	if a, age, ok := s.find(k, ttl); ok && !want.noStore && want.takes(age, ttl-age) {
-		r := hit(a, age, ttl)
+	kept := func() (ports.Reply, bool) {
+		a, age, ok := s.find(k, ttl)
+		if !ok || want.noStore || !want.takes(age, ttl-age) {
+			return ports.Reply{}, false
+		}
+		return hit(a, age, ttl), true
+	}
+	if r, ok := kept(); ok {
 		s.saved(ctx, who, call, r)
 		return r, nil
 	}
 	if !want.noStore && !want.noCache {
-		r, joined, err := s.together(ctx, k, ask)
+		r, joined, err := s.together(ctx, k, kept, ask)
 		if err == nil && joined {
 			s.saved(ctx, who, call, r)
 		}

@@ -33,14 +33,16 @@ type flight struct {
 	reply  ports.Reply
 	err    error
 	single bool // the answer still comes, so that only one can read it
+	before bool // it had landed already, and this is of what is kept
 }
 
 // together joins the flight for the key, or begins it. It is flown apart from
-// whoever began it, who may leave, as all others may.
+// whoever began it, who may leave, as all others may. Who comes just after one has
+// landed, having found nothing kept just before, gets what is kept of it.
 func (s *Service) together(
-	ctx context.Context, k key, ask func(context.Context) (ports.Reply, error),
+	ctx context.Context, k key, kept func() (ports.Reply, bool), ask func(context.Context) (ports.Reply, error),
 ) (r ports.Reply, joined bool, err error) {
-	f, began := s.join(ctx, k, ask)
+	f, began := s.join(ctx, k, kept, ask)
 	select {
 	case <-f.landed:
 	case <-ctx.Done():
@@ -56,6 +58,8 @@ func (s *Service) together(
 		}
 	case began:
 		return f.copied(), false, f.err
+	case f.before:
+		return f.reply, true, nil
 	case f.single || errors.Is(f.err, ports.ErrUnsent): // which is nothing to others, who may have a limit of their own
 		r, err := ask(ctx)
 		return r, false, err
@@ -70,7 +74,7 @@ func left(ctx context.Context) error {
 }
 
 func (s *Service) join(
-	ctx context.Context, k key, ask func(context.Context) (ports.Reply, error),
+	ctx context.Context, k key, kept func() (ports.Reply, bool), ask func(context.Context) (ports.Reply, error),
 ) (f *flight, began bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,6 +83,10 @@ func (s *Service) join(
 		return f, false
 	}
 	f = &flight{landed: make(chan struct{}), direct: make(chan ports.Reply)}
+	if f.reply, f.before = kept(); f.before {
+		close(f.landed)
+		return f, false
+	}
 	s.flights[t] = f
 	go s.fly(ctx, t, f, ask)
 	return f, true

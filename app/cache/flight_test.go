@@ -88,6 +88,31 @@ func TestOfManyWhoWantTheSameOneAsks(t *testing.T) {
 	})
 }
 
+// Of callers who come as the flight lands, none asks again.
+func TestWhoComesAsTheAnswerDoesNeedsNoOther(t *testing.T) {
+	d := newDesk(t)
+	for i := range 3000 {
+		d.call.Query = fmt.Sprintf("user.fields=%d", i)
+		var asked atomic.Int64
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				r, err := d.Through(t.Context(), d.who, d.call, "", func(context.Context) (ports.Reply, error) {
+					asked.Add(1)
+					return answer(200, "{}"), nil
+				})
+				if err != nil || r.Status != 200 {
+					t.Errorf("%d %v", r.Status, err)
+				}
+			})
+		}
+		all.Wait()
+		if n := asked.Load(); n != 1 {
+			t.Fatalf("in round %d X was asked %d times", i, n)
+		}
+	}
+}
+
 func TestWhoLeavesDoesNotTakeTheAnswerAlong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCrowd(t)

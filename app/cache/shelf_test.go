@@ -1,9 +1,12 @@
 package cache
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
+
+	"perch/ports"
 )
 
 func TestWhatWasNotUsedForLongestGoesFirst(t *testing.T) {
@@ -46,5 +49,22 @@ func TestWhatWasReplacedIsNotDropped(t *testing.T) {
 	}
 	if s.drop(key{}, answer{asked: time.Unix(2, 0)}); s.recent.Len() != 0 || s.taken != 0 || len(s.byKey) != 0 {
 		t.Error("it is still there")
+	}
+}
+
+// Whoever found nothing kept may come to the flight when it has just landed.
+func TestWhatHasJustLandedIsNotAskedAgain(t *testing.T) {
+	s, k := New(nil, nil, time.Now), key{path: "/2/users/me"}
+	s.shelf.put(k, answer{body: []byte("{}"), asked: time.Now()})
+	kept := func() (ports.Reply, bool) {
+		a, age, ok := s.find(k, time.Minute)
+		return hit(a, age, time.Minute), ok
+	}
+	r, joined, err := s.together(t.Context(), k, kept, func(context.Context) (ports.Reply, error) {
+		t.Error("X is asked again")
+		return ports.Reply{}, nil
+	})
+	if err != nil || !joined || string(r.Whole) != "{}" {
+		t.Errorf("%q, joined: %t: %v", r.Whole, joined, err)
 	}
 }
