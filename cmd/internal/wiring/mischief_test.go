@@ -3,13 +3,16 @@ package wiring_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -146,14 +149,17 @@ func suffer(t *testing.T, change ...func(*config.Config)) *sufferer {
 		s.x.ServeHTTP(w, r)
 	})
 	at, down := serveX(t, x)
-	s.gone = down
+	address, free := strings.TrimPrefix(at, "http://"), func() {}
+	s.gone = func() {
+		down()
+		free = hold(t, address)
+	}
 	s.back = func() {
-		var ln net.Listener
-		eventually(t, "the port is free", func() bool { // somebody else may have it for a moment
-			var err error
-			ln, err = new(net.ListenConfig).Listen(t.Context(), "tcp", strings.TrimPrefix(at, "http://"))
-			return err == nil
-		})
+		free()
+		ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
 		again := httptest.NewUnstartedServer(x)
 		_ = again.Listener.Close()
 		again.Listener = ln
@@ -169,6 +175,37 @@ func suffer(t *testing.T, change ...func(*config.Config)) *sufferer {
 	s.app = s.register(t, pageA, "")
 	s.grant = s.adopt(t, s.app, ada, issue(t, s.x, "sim-client", ada), time.Now().Add(time.Hour))
 	return s
+}
+
+// hold keeps an address where nobody listens any more, which else would soon be
+// given to somebody else, and returns how to let go of it. Who calls there is
+// refused: the address is the near end of a connection to elsewhere.
+func hold(t *testing.T, address string) (free func()) {
+	t.Helper()
+	at, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := net.Dialer{LocalAddr: at, Control: func(_, _ string, raw syscall.RawConn) (err error) {
+		failed := raw.Control(func(fd uintptr) { // connections that were just closed linger there
+			err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)
+		})
+		return errors.Join(failed, err)
+	}}
+	elsewhere := listen(t)
+	c, err := from.DialContext(t.Context(), "tcp", elsewhere.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	free = sync.OnceFunc(func() {
+		_ = elsewhere.Close()
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // so that it does not linger there itself
+		}
+		_ = c.Close()
+	})
+	t.Cleanup(free)
+	return free
 }
 
 // begin lets the misfortune befall every read and post from now on.
