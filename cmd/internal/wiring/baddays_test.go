@@ -20,7 +20,7 @@ import (
 // well: nobody is to connect again for that, and neither is asked much.
 func TestA401StormIsAnOutageOfX(t *testing.T) {
 	const users = 12
-	s := suffer(t, func(cfg *config.Config) { cfg.X.Rest = 5 * time.Second })
+	s := suffer(t, func(cfg *config.Config) { cfg.X.Rest = 15 * time.Second }) // all of them come before it is over
 	grants := make([]string, users)
 	for i := range grants {
 		u := xsim.User{ID: fmt.Sprintf("15%017d", i), Username: fmt.Sprintf("user%d", i), Name: "One"}
@@ -32,7 +32,7 @@ func TestA401StormIsAnOutageOfX(t *testing.T) {
 	for _, s.grant = range grants {
 		last = s.post(t)
 	}
-	if want := (end{503, "x-auth-outage", "5", 0}); !want.like(last) {
+	if want := (end{503, "x-auth-outage", "15", 0}); !want.like(last) {
 		t.Errorf("the last user got %+v", last)
 	}
 	if n, refreshed := s.asked.Load(), s.told("grant.refresh"); n > 11 || refreshed != 5 { // user1 has just been here
@@ -84,10 +84,10 @@ func TestAUsedUpCapIsLeftAlone(t *testing.T) {
 		t.Errorf("operators see %s", held.body)
 	}
 	for _, door := range []string{s.public, s.admin} {
-		a := ask(t, s.client, "GET", door+"/readyz", "")
-		if a.status != http.StatusOK || a.text("status") != "ok" || a.text("parts.0.status") != "degraded" {
-			t.Errorf("%s says %d %s", door, a.status, a.body)
-		}
+		eventually(t, door+" says that X refuses something", func() bool { // X may have been slow to answer
+			a := ask(t, s.client, "GET", door+"/readyz", "")
+			return a.status == http.StatusOK && a.text("status") == "ok" && a.text("parts.0.status") == "degraded"
+		})
 	}
 }
 
