@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -46,8 +47,10 @@ func TestKeysThatDoNotFitTheStoreAreRefusedAtStart(t *testing.T) {
 	if err := keyring.Generate(cfg.KeysetFile); err != nil {
 		t.Fatal(err)
 	}
+	ids := regexp.MustCompile(`\b[0-9a-f]{8}\b`) // of keys, which may spell anything
 	if err := start(); err == nil || !strings.Contains(err.Error(), cfg.KeysetFile) ||
-		!strings.Contains(err.Error(), "with which the signing key") || strings.Contains(err.Error(), "aead") {
+		!strings.Contains(err.Error(), "with which the signing key") ||
+		strings.Contains(ids.ReplaceAllString(err.Error(), ""), "aead") {
 		t.Errorf("with other keys: %v", err)
 	}
 	if err := os.Rename(kept, cfg.KeysetFile); err != nil {
