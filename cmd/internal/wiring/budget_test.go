@@ -14,7 +14,6 @@ import (
 func TestReplicasKeepABudgetTogether(t *testing.T) { lasting(t, replicasKeepABudgetTogether) }
 
 func replicasKeepABudgetTogether(t *testing.T, e environment) {
-	oneDay()
 	x := xsim.New(xsim.Options{})
 	at, _ := serveX(t, x)
 	cfg := settings(t, e, at)
@@ -22,6 +21,7 @@ func replicasKeepABudgetTogether(t *testing.T, e environment) {
 	cfg.PublicURL = one.public
 	h := pair{one, open(t, cfg)}
 	app := one.register(t, pageA, "")
+	oneDay()
 	grant := one.adopt(t, app, ada, issue(t, x, "sim-client", ada), time.Now().Add(time.Hour))
 	one.operator(t, http.StatusOK, "PATCH", "/admin/v1/apps/"+app.id, object{"budget_day": "0.04", "grant_budget_month": "1"})
 
