@@ -295,16 +295,19 @@ func TestNoSecretIsInAnyReplyOrLog(t *testing.T) {
 			eventually(t, "the house is ready again", func() bool {
 				return ask(t, s.client, "GET", s.admin+"/readyz", "").status == http.StatusOK
 			})
-			for _, leak := range s.leaks() {
-				t.Error(leak)
-			}
 			said := s.said()
+			found := said.find(s.secrets)
+			for _, where := range found {
+				if !meant(where) {
+					t.Error(where)
+				}
+			}
 			if len(s.secrets) < 60 || len(said) < 60 || len(said["the log"]) < 10_000 {
 				t.Errorf("%d secrets were looked for in %d places and %d bytes of log", len(s.secrets), len(said), len(said["the log"]))
 			}
 			// What may be told is found where it is told, so the search does search.
 			for _, m := range meantFor {
-				if !slices.ContainsFunc(said.find(s.secrets), func(f string) bool {
+				if !slices.ContainsFunc(found, func(f string) bool {
 					return strings.HasPrefix(f, m.what+" ") && strings.Contains(f, " in "+m.place)
 				}) {
 					t.Errorf("a %s is not found in %s", m.what, m.place)
