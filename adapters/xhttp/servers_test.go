@@ -131,6 +131,21 @@ func overdue(t *testing.T, call func(context.Context) error) error {
 	}
 }
 
+// connect makes a first call, so that the connection is a used one. A ping waits for
+// some seconds only.
+func connect(t *testing.T, g *Gateway) {
+	t.Helper()
+	err := g.Ping(t.Context())
+	for range 9 {
+		if err != nil {
+			err = g.Ping(t.Context())
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func at(t *testing.T, url string) *Gateway {
 	t.Helper()
 	g, err := New(Config{APIURL: url, WaitTimeout: patient, TokenTimeout: patient})

@@ -101,9 +101,7 @@ func executions(
 		n.Add(1)
 		fail(w, r)
 	}))
-	if err := g.Ping(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	connect(t, g)
 	reply, err := g.Do(t.Context(), c)
 	if err == nil {
 		_ = reply.Body.Close()
