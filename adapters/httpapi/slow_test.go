@@ -94,7 +94,9 @@ func TestABodyInAMillionPiecesIsRefusedAtItsLimit(t *testing.T) {
 // its connection makes no room for others while its body is still to come.
 func TestAPipelinedRequestIsUnderWayToo(t *testing.T) {
 	x := newGiver()
-	h := build(t, plan{x: x, plain: true, limits: Limits{Connections: 1}, wait: func(w *patience) { w.body, w.small = time.Hour, time.Hour }})
+	h := build(t, plan{x: x, plain: true, limits: Limits{Connections: 1}, wait: func(w *patience) {
+		w.body, w.small = time.Hour, time.Hour
+	}})
 	c := dial(t, h.public)
 	post := "POST " + postPath + " HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nAuthorization: Bearer " + h.sk + "\r\n"
 	_, err := io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"+post+"Content-Length: 4\r\n\r\n{ ")

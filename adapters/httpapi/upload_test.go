@@ -260,6 +260,7 @@ func TestSlowAndStalledBodies(t *testing.T) {
 	h := build(t, plan{x: x, wait: func(p *patience) { p.body = 5 * time.Second }})
 	stalled, c := dial(t, h.public), dial(t, h.public)
 	for _, c := range []net.Conn{stalled, c} {
+		must(t, c.SetDeadline(time.Now().Add(5*time.Minute)))
 		_, err := io.WriteString(c, h.upload("Content-Length: 20000")+strings.Repeat("x", 10000))
 		must(t, err)
 	}
