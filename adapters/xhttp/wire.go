@@ -38,13 +38,21 @@ func (w *wire) watch(ctx context.Context) (context.Context, context.CancelCauseF
 		}
 	}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { stop() }, // early: over HTTP/1.1 what has a connection may be written all the same
-		GotConn: func(httptrace.GotConnInfo) {
+		GetConn: func(string) { stop() }, // early: over HTTP/1.1 what has a connection is written all the same
+		GotConn: func(got httptrace.GotConnInfo) {
 			w.connected.Store(true)
-			stop()
+			if stop(); w.written.Load() && !shared(got.Conn) {
+				_ = got.Conn.Close()
+			}
 		},
 		WroteHeaders: func() { w.written.Store(true) },
 	}), cancel
+}
+
+// shared reports whether other calls use the connection at the same time.
+func shared(c net.Conn) bool {
+	secure, ok := c.(*tls.Conn)
+	return ok && secure.ConnectionState().NegotiatedProtocol == "h2"
 }
 
 // notKnown is what a lost answer means where nobody is told to ask again.
