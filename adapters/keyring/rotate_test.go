@@ -221,10 +221,11 @@ func TestAFileThatCannotBeUsedReplacesNothing(t *testing.T) {
 	r := following(t, path, slog.New(slog.NewTextHandler(&said, nil)))
 	kept, primary := seal(t, r, "kept"), r.Primary()
 	unknown := seal(t, Ephemeral(), "elsewhere")
+	old := time.Now().Add(-time.Hour) // the other Perch's file may be as long as ours, and be written in the same tick
 	for name, damage := range map[string]func() error{
 		"half":    func() error { return os.WriteFile(path, whole[:len(whole)/2], 0o600) },
 		"empty":   func() error { return os.WriteFile(path, nil, 0o600) },
-		"foreign": func() error { return os.WriteFile(path, foreign, 0o600) },
+		"foreign": func() error { return errors.Join(os.WriteFile(path, foreign, 0o600), os.Chtimes(path, old, old)) },
 		"public":  func() error { return errors.Join(os.WriteFile(path, whole, 0o600), os.Chmod(path, 0o644)) },
 		"none":    func() error { return os.Remove(path) },
 	} {
