@@ -83,7 +83,7 @@ func TestEveryCallOfOperatorsIsWrittenDown(t *testing.T) {
 					t.Errorf("%s lacks %s: %s", verb, word, lines[i])
 				}
 			}
-			if strings.Contains(lines[i], "401") && strings.Contains(lines[i], "actor") {
+			if strings.Contains(lines[i], "status=401 ") && strings.Contains(lines[i], "actor") {
 				t.Errorf("somebody unknown has a name: %s", lines[i])
 			}
 		}
