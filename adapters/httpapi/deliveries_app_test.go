@@ -3,7 +3,9 @@ package httpapi
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"perch/adapters/xhttp/xsim"
 	"perch/domain/apikey"
@@ -84,6 +86,10 @@ func TestTheKeyOfAnotherCallIsRefusedAtOnce(t *testing.T) {
 // One that waits for its turn says so, and not that it should have been sent long ago.
 func TestADeliveryBehindAnotherSaysSo(t *testing.T) {
 	h := build(t, plan{})
+	began, looked := time.Now(), atomic.Int64{} // a clock that never comes to the first's next attempt
+	h.services.Deliveries.Now = func() time.Time {
+		return began.Add(time.Duration(looked.Add(1)) * time.Millisecond)
+	}
 	h.sim.Mischief(xsim.Mischief{Match: "createPosts", Kind: "rate_limit_bare", Times: 1})
 	first := h.queue("first")
 	h.work()
