@@ -28,14 +28,14 @@ func dial(t testing.TB, base string) net.Conn {
 }
 
 // raw sends bytes and returns all that comes until the peer closes, or is
-// silent for a moment after it has begun.
+// silent for a moment after it has begun, or for long before.
 func raw(t testing.TB, base, text string) string {
 	t.Helper()
 	c := dial(t, base)
 	_, _ = io.WriteString(c, text)
 	var got strings.Builder
 	b := make([]byte, 4096)
-	for patience := 3 * time.Second; ; patience = 200 * time.Millisecond {
+	for patience := 30 * time.Second; ; patience = 200 * time.Millisecond {
 		_ = c.SetReadDeadline(time.Now().Add(patience))
 		n, err := c.Read(b)
 		got.Write(b[:n])
