@@ -310,7 +310,7 @@ func TestWhoSendsNothingMakesRoomForOthersOfItsAddress(t *testing.T) {
 // Strangers fill the house: they never read their replies, or are refused and keep
 // sending while the door waits for them to read why.
 func TestStrangersWhoDoNotTakeTheirRepliesMakeRoom(t *testing.T) {
-	const many = 8 // each fills buffers of megabytes
+	const many = 8
 	const metadata = "GET /.well-known/oauth-authorization-server HTTP/1.1\r\nHost: a\r\n\r\n"
 	for name, stranger := range map[string]func(c net.Conn){
 		"reads nothing": func(c net.Conn) {
@@ -330,6 +330,7 @@ func TestStrangersWhoDoNotTakeTheirRepliesMakeRoom(t *testing.T) {
 			h := build(t, plan{plain: true, limits: Limits{Connections: many, PerAddress: 10}, wait: func(w *patience) {
 				w.reply, w.write, w.linger = time.Hour, time.Hour, time.Hour
 			}})
+			h.narrow() // the kernel would keep megabytes for each
 			for i := range many {
 				c := dialFrom(t, fmt.Sprintf("127.7.0.%d", 1+i/(many/2)), h.public)
 				go stranger(c)

@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -256,6 +257,22 @@ func listenLocal(t testing.TB) net.Listener {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	return ln
+}
+
+// narrow has the public door's connections hold little of what their peers do not read.
+func (h *house) narrow() {
+	h.t.Helper()
+	h.server.mu.Lock()
+	tcp, ok := h.server.ln.Listener.(*net.TCPListener)
+	h.server.mu.Unlock()
+	if !ok {
+		h.t.Fatal("the door does not listen for TCP")
+	}
+	socket, err := tcp.SyscallConn()
+	must(h.t, err)
+	must(h.t, socket.Control(func(fd uintptr) { // connections have it from their listener
+		must(h.t, syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_SNDBUF, 16<<10))
+	}))
 }
 
 // run serves on ln, and returns when it does: a connection is made before that.
