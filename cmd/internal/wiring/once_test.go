@@ -23,7 +23,7 @@ func twoReplicasPostOnce(t *testing.T, e environment) {
 		key, body := fmt.Sprintf("%sk%d", keyed, round), fmt.Sprintf(`{"text":"round %d"}`, round)
 		done := 0
 		for _, a := range together(e.many(40), func(i int) answer {
-			return h[i%2].act(t, app.sk, grant, "POST", "/2/tweets", body, key)
+			return patient(func() answer { return h[i%2].act(t, app.sk, grant, "POST", "/2/tweets", body, key) })
 		}) {
 			switch a.status {
 			case http.StatusCreated:

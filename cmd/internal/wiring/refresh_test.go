@@ -34,7 +34,7 @@ func TestManyCallersCauseOneRefresh(t *testing.T) {
 				x.Mischief(xsim.Mischief{Match: "token.refresh_token", Kind: "slow", Delay: 200 * time.Millisecond})
 
 				want(t, http.StatusOK, together(e.many(v.callers), func(int) answer {
-					return h.act(t, app.sk, grant, "GET", "/2/users/me", "")
+					return patient(func() answer { return h.act(t, app.sk, grant, "GET", "/2/users/me", "") })
 				})...)
 				refreshedOnce(t, x, old)
 				served(t, x, e.many(v.callers))
@@ -99,7 +99,8 @@ func TestPostsOnAnExpiredTokenArePostedOnce(t *testing.T) {
 		grant := h.adopt(t, app, ada, old, time.Now().Add(time.Hour))
 		x.Advance(2 * time.Hour)
 		want(t, http.StatusCreated, together(callers, func(i int) answer {
-			return h.act(t, app.sk, grant, "POST", "/2/tweets", jsonOf(t, object{"text": time.Duration(i).String()}))
+			text := jsonOf(t, object{"text": time.Duration(i).String()})
+			return patient(func() answer { return h.act(t, app.sk, grant, "POST", "/2/tweets", text) })
 		})...)
 		refreshedOnce(t, x, old)
 		if n := len(happened(x, "post.created")); n != callers {

@@ -62,7 +62,7 @@ func twoReplicasRefreshOnce(t *testing.T, e environment) {
 			x.Advance(2 * time.Hour)
 			x.Mischief(xsim.Mischief{Match: "token.refresh_token", Kind: "slow", Delay: 200 * time.Millisecond})
 			want(t, http.StatusOK, together(callers, func(i int) answer {
-				return h[i%2].act(t, app.sk, grant, "GET", "/2/users/me", "")
+				return patient(func() answer { return h[i%2].act(t, app.sk, grant, "GET", "/2/users/me", "") })
 			})...)
 			refreshedOnce(t, x, old)
 			served(t, x, callers)

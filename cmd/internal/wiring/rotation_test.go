@@ -116,7 +116,7 @@ func aRotationUnderTwoHouses(t *testing.T, e environment) {
 				switch {
 				case a.status == http.StatusOK:
 					calls.Add(1)
-				case a.text("detail") == "the store does not answer; try again": // a busy one asks for patience
+				case a.storeIsBusy():
 				default:
 					t.Errorf("a call during the rotation: %d %s", a.status, a.body)
 					return

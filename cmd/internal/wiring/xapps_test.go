@@ -58,7 +58,9 @@ func TestTwoXAppsNeverMix(t *testing.T) {
 			c.grant = c.held.grant
 		}
 		before, calls := len(x.Ledger()), e.many(80)
-		want(t, http.StatusOK, together(calls, func(i int) answer { return customers[i%2].call(t, h, i/2) })...)
+		want(t, http.StatusOK, together(calls, func(i int) answer {
+			return patient(func() answer { return customers[i%2].call(t, h, i/2) })
+		})...)
 		mixed(t, x.Ledger()[before:], customers, calls/4)
 		if n := len(happened(x, "app_token.issued")); n != 1 {
 			t.Errorf("X was asked for the second app's bearer %d times", n)
