@@ -103,7 +103,6 @@ func TestOpenPostgresFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 			defer cancel()
-			start := time.Now()
 			s, err := sqlstore.Open(ctx, c.dsn)
 			if err == nil {
 				_ = s.Close()
@@ -114,9 +113,6 @@ func TestOpenPostgresFails(t *testing.T) {
 			}
 			if strings.Contains(err.Error(), canary) {
 				t.Errorf("the password is shown: %v", err)
-			}
-			if took := time.Since(start); took > 8*time.Second {
-				t.Errorf("it took %v", took)
 			}
 		})
 	}

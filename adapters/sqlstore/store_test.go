@@ -77,14 +77,24 @@ func aLockedDatabase(t *testing.T, d database) {
 		t.Fatal(err)
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	start := time.Now()
-	_, err = s.Vault().Swap(ctx, old, old)
-	if !errors.Is(err, fault.Unavailable) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a swap that has to wait: got error %v, want unavailable for lack of time", err)
+	const most = 4 * time.Second // SQLite itself waits for five
+	took := most + 1
+	for try := 0; try < 3 && took > most; try++ { // a busy machine may hold up one of them
+		begin := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		if d.name == "postgres" { // a statement that the server gets later than that would be done in the end
+			cancel()
+			ctx, cancel = context.WithCancel(t.Context())
+			go func() { waits(t, s, true); cancel() }()
+		}
+		_, err = s.Vault().Swap(ctx, old, old)
+		if !errors.Is(err, fault.Unavailable) || ctx.Err() == nil || !errors.Is(err, ctx.Err()) {
+			t.Errorf("a swap that has to wait: got error %v, want unavailable because of %v", err, ctx.Err())
+		}
+		cancel()
+		took = time.Since(begin)
 	}
-	if took := time.Since(start); took > 4*time.Second { // SQLite itself waits for five
+	if took > most {
 		t.Errorf("it gave up after %v", took)
 	}
 	if got, err := s.Vault().Get(t.Context(), "g"); err != nil || got != old {
@@ -94,18 +104,24 @@ func aLockedDatabase(t *testing.T, d database) {
 		t.Errorf("Ping meanwhile: %v", err)
 	}
 	if d.name == "postgres" { // its server learns a moment later that nobody waits any more
-		for waiting := 1; waiting > 0; time.Sleep(time.Millisecond) {
-			row := s.DB().QueryRow("SELECT count(*) FROM pg_locks WHERE NOT granted")
-			if err := row.Scan(&waiting); err != nil {
-				t.Fatal(err)
-			}
-		}
+		waits(t, s, false)
 	}
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Vault().Swap(t.Context(), old, old); err != nil {
 		t.Errorf("the same swap when the lock is gone: %v", err)
+	}
+}
+
+// waits returns when somebody waits for a lock in PostgreSQL, or nobody does.
+func waits(t *testing.T, s *sqlstore.Store, somebody bool) {
+	for waiting := !somebody; waiting != somebody; time.Sleep(time.Millisecond) {
+		row := s.DB().QueryRow("SELECT count(*) > 0 FROM pg_locks WHERE NOT granted")
+		if err := row.Scan(&waiting); err != nil {
+			t.Error(err)
+			return
+		}
 	}
 }
 
