@@ -102,9 +102,9 @@ func TestWhoWaitsForAnotherMigratorCanGiveUp(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		db, start := open(), time.Now()
-		if _, err := d.schema.Apply(ctx, db); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 5*time.Second {
-			t.Errorf("while another migrates: got %v after %v", err, time.Since(start))
+		db := open() // whoever did not give up would wait for ever: the lock is let go below
+		if _, err := d.schema.Apply(ctx, db); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("while another migrates: got %v", err)
 		}
 		if err := tx.Rollback(); err != nil {
 			t.Fatal(err)
