@@ -16,8 +16,9 @@ import (
 )
 
 func TestDemoInARealBrowser(t *testing.T) {
+	browser(t)
+	h := start(t) // which may take long, before the browser's time runs
 	b := open(t)
-	h := start(t)
 	planted := ownToken(t, h.XURL)
 
 	b.connect(h)

@@ -55,7 +55,7 @@ func start(t *testing.T) house {
 	exited := make(chan error, 1)
 	go func() { exited <- cmd.Wait() }()
 	t.Cleanup(func() { stop(t, cmd, exited, h.said) })
-	for deadline := time.Now().Add(30 * time.Second); !h.read(file); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !h.read(file); time.Sleep(50 * time.Millisecond) {
 		select {
 		case err := <-exited:
 			exited <- err
@@ -75,7 +75,7 @@ func binary(t *testing.T) string {
 		return path
 	}
 	path := filepath.Join(t.TempDir(), "perch")
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "perch/cmd/perch").CombinedOutput()
 	if err != nil {
@@ -98,9 +98,9 @@ func stop(t *testing.T, cmd *exec.Cmd, exited <-chan error, said *output) {
 		if err != nil {
 			t.Errorf("perch dev did not end well: %v", err)
 		}
-	case <-time.After(15 * time.Second):
+	case <-time.After(time.Minute):
 		_ = cmd.Process.Kill()
-		t.Errorf("perch dev did not end within 15 s of SIGTERM; killed: %v", <-exited)
+		t.Errorf("perch dev did not end within a minute of SIGTERM; killed: %v", <-exited)
 	}
 	if t.Failed() {
 		t.Logf("perch dev said:\n%s", said)

@@ -133,7 +133,7 @@ func (r *recorder) allow(end string) {
 // the page is left, for the browser forgets what it does not show.
 func (r *recorder) settle(ctx context.Context, t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		if id, ok := r.next(); ok {
 			body, err := chromedp.Call(ctx, network.GetResponseBody, network.GetResponseBodyParams{RequestID: id})
 			r.read(t, id, body.Body, err)

@@ -18,6 +18,10 @@ import (
 
 const chromium = "chromium"
 
+// patience is how long a part of the story may take, or the start of the browser,
+// on a busy machine.
+const patience = 2 * time.Minute
+
 // A tab is one real browser tab with a recorder on it.
 type tab struct {
 	t   *testing.T
@@ -25,8 +29,8 @@ type tab struct {
 	rec *recorder
 }
 
-// open starts Chromium with a fresh profile, or skips the test where there is none.
-func open(t *testing.T) tab {
+// browser is where Chromium is; the test is skipped where there is none.
+func browser(t *testing.T) string {
 	t.Helper()
 	path := os.Getenv("PERCH_CHROMIUM")
 	if path == "" {
@@ -35,14 +39,21 @@ func open(t *testing.T) tab {
 	if _, err := exec.LookPath(path); err != nil {
 		conformance.Absent(t, chromium, fmt.Sprintf("%v; install Chromium or name one in PERCH_CHROMIUM", err))
 	}
+	return path
+}
+
+// open starts Chromium with a fresh profile.
+func open(t *testing.T) tab {
+	t.Helper()
+	path := browser(t)
 	options := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1100, 900),
-		chromedp.DisableGPU, chromedp.Flag("headless", "new"), chromedp.Flag("disable-quic", true),
-		chromedp.Flag("disable-component-update", true))
+		chromedp.WSURLReadTimeout(patience), chromedp.DisableGPU, chromedp.Flag("headless", "new"),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // Chromium refuses to run as root with it
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
 	t.Cleanup(cancel)
@@ -60,11 +71,11 @@ func open(t *testing.T) tab {
 	return tab{t, ctx, rec}
 }
 
-// do performs the steps of one part of the story, each within 20 seconds.
+// do performs the steps of one part of the story.
 func (b tab) do(part string, steps ...chromedp.Action[chromedp.Void]) {
 	b.t.Helper()
 	for i, step := range steps {
-		ctx, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+		ctx, cancel := context.WithTimeout(b.ctx, patience)
 		err := chromedp.Do(ctx, step)
 		cancel()
 		if err != nil {
@@ -115,7 +126,7 @@ func says(words string) chromedp.Action[chromedp.Void] {
 // until waits for an expression to become true.
 func until(expression string) chromedp.Action[chromedp.Void] {
 	return func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
-		_, err := chromedp.Poll[bool](expression)(ctx, target)
+		_, err := chromedp.Poll[bool](expression, chromedp.WithPollingTimeout(patience))(ctx, target)
 		if err != nil {
 			err = fmt.Errorf("wait for %s: %w", expression, err)
 		}
