@@ -21,6 +21,8 @@ type KV struct {
 	home  *namespace
 	heads ports.Heads
 	epoch string // names the heads that the namespace belongs to
+
+	followFor time.Duration // see there
 }
 
 var _ ports.Pinger = (*KV)(nil)
@@ -58,7 +60,7 @@ func LookAtKV(ctx context.Context, cfg Config, id string, heads ports.Heads) (kv
 	if err != nil {
 		return nil, false, err
 	}
-	kv = &KV{home: &namespace{client: client, id: id}, heads: heads}
+	kv = &KV{home: &namespace{client: client, id: id}, heads: heads, followFor: followFor}
 	if founded, err = kv.known(ctx); err != nil {
 		return nil, false, errors.Join(kv.opening(err), kv.Close())
 	}
@@ -167,7 +169,7 @@ const followFor = 2 * time.Second
 // makes more. Of several writers, the one who gave KV an older version last sees
 // that the head has gone on, and gives it the newer one.
 func (kv *KV) follow(ctx context.Context, key string, h ports.Head) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), followFor)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), kv.followFor)
 	defer cancel()
 	for {
 		if err := kv.write(ctx, key, h); err != nil {

@@ -96,6 +96,7 @@ func (d *desk) try(t *testing.T, heads ports.Heads) (*cloudflare.KV, error) {
 		URL: d.url, Account: d.place.Account, Token: secret.New(d.place.Token),
 	}, d.place.ID, heads)
 	if err == nil {
+		kv.FollowPatiently()
 		t.Cleanup(func() {
 			if err := kv.Close(); err != nil {
 				t.Error(err)
