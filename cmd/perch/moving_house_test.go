@@ -295,7 +295,7 @@ func (s stop) insides(t *testing.T) []byte {
 func endless(t *testing.T, db *sql.DB, what, id string) {
 	t.Helper()
 	const long = "SELECT COUNT(*) FROM grants a, grants b, grants c, grants d, grants e, grants f, grants g, grants h"
-	trigger := "CREATE TRIGGER endless BEFORE " + what + " ON grants WHEN NEW.id = '" + id + "' BEGIN " + long + "; END"
+	trigger := fmt.Sprintf("CREATE TRIGGER endless BEFORE %s ON grants WHEN NEW.id = '%s' BEGIN %s; END", what, id, long)
 	if _, err := db.Exec(trigger); err != nil {
 		t.Fatal(err)
 	}
