@@ -104,6 +104,14 @@ func (r resolver) Resolve(
 
 func (w *world) replica(s *sqlstore.Store, do func(context.Context, ports.Call, func() (ports.Reply, error)) (ports.Reply, error)) *replica {
 	w.t.Helper()
+	return w.replicaAt(s, w.clock.Now, do)
+}
+
+// replicaAt is a replica with a clock of its own.
+func (w *world) replicaAt(
+	s *sqlstore.Store, now func() time.Time, do func(context.Context, ports.Call, func() (ports.Reply, error)) (ports.Reply, error),
+) *replica {
+	w.t.Helper()
 	x, err := xhttp.New(xhttp.Config{APIURL: w.url, AuthorizeURL: w.url, Rest: time.Millisecond})
 	if err != nil {
 		w.t.Fatal(err)
@@ -122,14 +130,14 @@ func (w *world) replica(s *sqlstore.Store, do func(context.Context, ports.Call, 
 		Sessions: s.Sessions(), Observer: h, Callback: "http://127.0.0.1/oauth/callback",
 	})
 	w.connect(gs)
-	once := replays.New(replays.Parts{Replies: s.Replies(), Queue: s.Deliveries(), Keyring: w.ring, Now: w.clock.Now, Issuer: "https://perch.example"})
+	once := replays.New(replays.Parts{Replies: s.Replies(), Queue: s.Deliveries(), Keyring: w.ring, Now: now, Issuer: "https://perch.example"})
 	w.t.Cleanup(once.Close)
 	as := actions.New(actions.Parts{
 		Grants: gs, XApps: xs, X: gateway{x, do}, Observer: h, Replays: once, Apps: registry.Apps(), Resolver: resolver{once},
-		Now: w.clock.Now,
+		Now: now,
 	})
 	return &replica{T: w.t, world: w, once: once, Service: deliveries.New(deliveries.Parts{
-		Store: s.Deliveries(), Queue: s.DeliveryQueue(), Replies: s.Replies(), Actions: as, Keyring: w.ring, Observer: h, Now: w.clock.Now,
+		Store: s.Deliveries(), Queue: s.DeliveryQueue(), Replies: s.Replies(), Actions: as, Keyring: w.ring, Observer: h, Now: now,
 		Room: delivery.Room{Line: 50, App: 120},
 	})}
 }

@@ -157,10 +157,17 @@ func (d Delivery) Lapsed(now time.Time) bool { return d.Doubt.IsZero() && d.Late
 // Late reports whether its time is over at now.
 func (d Delivery) Late(now time.Time) bool { return !now.Before(d.Until) }
 
+// apart is how far at most the clocks of replicas may be.
+const apart = 10 * time.Second
+
 // Limit is until when X may be asked: as long as it is to be sent, by whoever has
-// the turn. After that somebody else may have it, who learns that X was not asked.
+// the turn. After that somebody else may have it, who learns that X was not asked,
+// so it is by everybody's clock.
 func (d Delivery) Limit() time.Time {
-	if turn := d.Lease.Until; !turn.IsZero() && turn.Before(d.Until) {
+	if d.Lease.Until.IsZero() {
+		return d.Until
+	}
+	if turn := d.Lease.Until.Add(-apart); turn.Before(d.Until) {
 		return turn
 	}
 	return d.Until
