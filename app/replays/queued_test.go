@@ -177,6 +177,7 @@ func TestADeliveryLearnsThatItsKeyWasFree(t *testing.T) {
 		"the answer was lost": {ask: func(_ *house, sent func() error) error {
 			return errors.Join(sent(), fault.New(fault.Unavailable, "X did not answer"))
 		}},
+		"the answer was cut":       {ask: func(_ *house, sent func() error) error { return errors.Join(sent(), errors.New("cut")) }},
 		"it took too long":         {ask: func(h *house, _ func() error) error { h.later(31 * time.Second); return no }},
 		"another has the key":      {ask: func(h *house, sent func() error) error { h.taken(); return sent() }},
 		"what may be done twice":   {id: "likePost", ask: func(*house, func() error) error { return no }},
