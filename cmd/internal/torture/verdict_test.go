@@ -140,7 +140,7 @@ func (r *run) alive(list []presentation) bool {
 
 // onTheWay is how long after a revocation calls may still arrive at X: other
 // replicas may let one in for two seconds, and on a busy machine it takes its time.
-const onTheWay = 10 * time.Second
+const onTheWay = 2*time.Second + haste
 
 // usedAfterwards counts calls at X with tokens of grants whose revocation had
 // been confirmed before.

@@ -116,7 +116,7 @@ func aRotationUnderTwoHouses(t *testing.T, e environment) {
 				switch {
 				case a.status == http.StatusOK:
 					calls.Add(1)
-				case a.storeIsBusy():
+				case a.storeIsBusy() && (raced || e.name == config.D1):
 				default:
 					t.Errorf("a call during the rotation: %d %s", a.status, a.body)
 					return
