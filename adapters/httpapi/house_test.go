@@ -281,7 +281,7 @@ func run(t testing.TB, s *Server, ln net.Listener) {
 	go func() { done <- s.Serve(ln) }()
 	for serving := false; !serving; time.Sleep(time.Millisecond) {
 		s.mu.Lock()
-		serving = s.ln != nil
+		serving = s.ln != nil || s.closed
 		s.mu.Unlock()
 	}
 	t.Cleanup(func() {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"perch/adapters/redis"
 	"perch/domain/fault"
@@ -62,9 +63,13 @@ func TestRedisThatRestarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	server.Down(t)
+	start := time.Now()
 	_, err := s.Heads().Get(t.Context(), "a")
 	if !errors.Is(err, fault.Unavailable) || !errors.Is(s.Ping(t.Context()), fault.Unavailable) {
 		t.Errorf("while it is down: %v, want unavailable", err)
+	}
+	if took := time.Since(start); took > time.Minute {
+		t.Errorf("that took %v to find out", took)
 	}
 	server.Up(t)
 	if got, err := s.Heads().Get(t.Context(), "a"); err != nil || got != h {

@@ -87,7 +87,7 @@ func plainDoor(ln net.Listener, h http.Handler, before func()) door {
 	}
 }
 
-// closeUnused has the server close connections on which nothing has been asked
+// closeUnused has the server close connections of which it has not read a request
 // yet when it stops. Browsers make some ahead of need, and it would wait for them.
 func closeUnused(s *http.Server) {
 	var mu sync.Mutex
