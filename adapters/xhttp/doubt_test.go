@@ -18,8 +18,13 @@ func TestALostAnswerSaysWhatToDoAboutIt(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"data":`))
 	}
+	page := func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		w.Header().Set("Retry-After", "60") // so that nothing is repeated
+		w.WriteHeader(http.StatusBadGateway)
+	}
 	both(t, func(t *testing.T, serve func(*testing.T, http.HandlerFunc) *httptest.Server) {
-		for slug, x := range map[string]http.HandlerFunc{"x-no-answer": silent, "x-broken-answer": half} {
+		for slug, x := range map[string]http.HandlerFunc{"x-no-answer": silent, "x-broken-answer": half, "x-page": page} {
 			g := gateway(t, serve(t, x))
 			for name, v := range map[string]struct {
 				call      ports.Call

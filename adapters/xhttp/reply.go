@@ -60,8 +60,8 @@ func (g *Gateway) reply(ctx context.Context, a xapi.Action, res *http.Response, 
 		!a.Binary && kindOf(res.Header) == page && r.Status != http.StatusTooManyRequests { // which a page says too
 		_ = body.Close()
 		r.Body = http.NoBody
-		return r, fault.New(fault.Upstream,
-			"X answered with a web page instead of JSON (status %d); try again later", res.StatusCode).
+		return r, fault.New(fault.Upstream, "X answered with a web page instead of JSON (status %d); %s",
+			r.Status, inDoubt(a)).
 			Named(pageSlug).After(retryAfter(res.Header, time.Now()))
 	}
 	if (a.Stream || a.Binary) && r.Status < http.StatusBadRequest || r.Length > mostWhole {
