@@ -1,10 +1,14 @@
 package xhttp
 
 import (
+	"errors"
 	"net/http"
+	"strconv"
 	"testing"
 	"time"
 
+	"perch/domain/fault"
+	"perch/domain/secret"
 	"perch/domain/xapi"
 )
 
@@ -36,6 +40,44 @@ func TestHowLongXIsLeftAlone(t *testing.T) {
 		h := http.Header{"Retry-After": v.after, "X-Rate-Limit-Reset": v.reset}
 		if asked, wait := xapi.RetryAfter(h["Retry-After"], now), retryAfter(h, now); asked != v.asks || wait != v.waits {
 			t.Errorf("%s: X asks for %v, is left alone for %v, want %v and %v", name, asked, wait, v.asks, v.waits)
+		}
+	}
+}
+
+// TestAWindowSaysNothingOfAnswersThatAreNone: X sends its headers along with them.
+// Only what was asked too often waits for the end of the window.
+func TestAWindowSaysNothingOfAnswersThatAreNone(t *testing.T) {
+	for name, v := range map[string]struct {
+		status int
+		asks   string
+		wait   time.Duration
+	}{
+		"a page":              {502, "", 0},
+		"a page that asks":    {502, "17", 17 * time.Second},
+		"elsewhere":           {302, "", 0},
+		"elsewhere, and asks": {302, "17", 17 * time.Second},
+	} {
+		g := gateway(t, server(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html")
+			w.Header().Set("X-Rate-Limit-Remaining", "295")
+			w.Header().Set("X-Rate-Limit-Reset", strconv.FormatInt(time.Now().Add(10*time.Minute).Unix(), 10))
+			if v.asks != "" {
+				w.Header().Set("Retry-After", v.asks)
+			}
+			w.WriteHeader(v.status)
+		}))
+		waits := func(err error) time.Duration {
+			f, _ := errors.AsType[*fault.Error](err)
+			if f == nil {
+				return 0
+			}
+			return f.Wait
+		}
+		if got := waits(drop(g.Do(t.Context(), posting(t)))); got != v.wait {
+			t.Errorf("%s: a call waits %v, want %v", name, got, v.wait)
+		}
+		if got := waits(drop(g.Refresh(t.Context(), confidential, secret.New("r")))); got != v.wait {
+			t.Errorf("%s: a token waits %v, want %v", name, got, v.wait)
 		}
 	}
 }

@@ -51,7 +51,7 @@ func (r refusal) of(ctx context.Context, w *wire, err error, secrets ...secret.T
 			Named("x-token-limit").After(retryAfter(refused.Response.Header, time.Now())).Because(because)
 	}
 	return unusable("X's token endpoint gave no usable answer").
-		After(retryAfter(refused.Response.Header, time.Now())).Because(because)
+		After(xapi.RetryAfter(refused.Response.Header["Retry-After"], time.Now())).Because(because)
 }
 
 func unusable(say string) *fault.Error {
@@ -105,8 +105,9 @@ func clip(s string, n int) string {
 	return s
 }
 
-// retryAfter reads how long X wants to be left alone, up to a day: as long as it
-// asks, or until its window ends if that can be; zero if X does not say.
+// retryAfter reads how long X, which has been asked too often, wants to be left
+// alone, up to a day: as long as it asks, or until its window ends if that can be;
+// zero if X does not say. What else is refused waits for no window.
 func retryAfter(h http.Header, now time.Time) time.Duration {
 	if wait := xapi.RetryAfter(h["Retry-After"], now); wait > 0 {
 		return wait

@@ -54,7 +54,7 @@ func (g *Gateway) reply(ctx context.Context, a xapi.Action, res *http.Response, 
 		r.Body = http.NoBody
 		return r, fault.New(fault.Upstream, "X sent the call elsewhere (status %d), where Perch does not follow; %s",
 			r.Status, inDoubt(a)).
-			Named("x-broken-answer").After(retryAfter(res.Header, time.Now()))
+			Named("x-broken-answer").After(r.Wait)
 	}
 	if res.StatusCode < http.StatusOK ||
 		!a.Binary && kindOf(res.Header) == page && r.Status != http.StatusTooManyRequests { // which a page says too
@@ -62,7 +62,7 @@ func (g *Gateway) reply(ctx context.Context, a xapi.Action, res *http.Response, 
 		r.Body = http.NoBody
 		return r, fault.New(fault.Upstream, "X answered with a web page instead of JSON (status %d); %s",
 			r.Status, inDoubt(a)).
-			Named(pageSlug).After(retryAfter(res.Header, time.Now()))
+			Named(pageSlug).After(r.Wait)
 	}
 	if (a.Stream || a.Binary) && r.Status < http.StatusBadRequest || r.Length > mostWhole {
 		return r, nil
