@@ -283,6 +283,19 @@ func TestWhatPeoplePutRightIsFoundOut(t *testing.T) {
 	}
 }
 
+// TestWhoIsRefusedInAdvanceKnowsThatXWasNotAsked: unlike who was refused by X.
+func TestWhoIsRefusedInAdvanceKnowsThatXWasNotAsked(t *testing.T) {
+	for body, status := range map[string]int{`{"title":"UsageCapExceeded"}`: 429, "{}": 402} {
+		g, _ := guarded(15*time.Second, 10)
+		_, _ = g.pass(t, readMe(t), status, body)
+		_, err := g.pass(t, readMe(t), 200, "{}")
+		if f, ok := errors.AsType[*fault.Error](err); !ok || !errors.Is(err, ports.ErrUnsent) ||
+			!strings.Contains(f.Say, "Perch has not asked X. It lets one call a minute through") {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+}
+
 // The call was asked before the trouble began, and X's answer came while the probe
 // was under way.
 func TestARefusalDuringAProbeGoesBeforeIt(t *testing.T) {

@@ -52,7 +52,10 @@ func (s *stops) enter(at spot) (func(outcome), error) {
 		return func(o outcome) { s.told(at, o) }, nil
 	}
 	if now := time.Now(); one.probing || now.Before(one.next) {
-		return nil, s.trouble.Fault(nil).After(max(one.until.Sub(now), time.Second)).Because(ports.ErrUnsent)
+		f := s.trouble.Fault(nil).After(max(one.until.Sub(now), time.Second))
+		f.Say += ". Perch has not asked X. It lets one call a minute through to see, so X may answer before the time " +
+			"in Retry-After"
+		return nil, f.Because(ports.ErrUnsent)
 	}
 	one.probing = true
 	until := one.until
