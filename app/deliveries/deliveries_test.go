@@ -164,8 +164,9 @@ func TestRefusalsThatPassAreWaitedFor(t *testing.T) {
 		"X knows no token": {func(string) (int, error) {
 			return 401, fault.New(fault.Upstream, "X refuses even a fresh access token").Named("x-unauthorized")
 		}, time.Second},
-		"our own limit":        {refusal(fault.Limited, "limit-reached", 3*time.Minute), 3 * time.Minute},
-		"a limit until Sunday": {refusal(fault.Limited, "limit-reached", 48*time.Hour), 15 * time.Minute},
+		"our own limit":        {refusal(fault.Limited, "limit-reached", 30*time.Second), 30 * time.Second},
+		"X's window":           {refusal(fault.Limited, "x-rate-limit", 3*time.Minute), 3 * time.Minute},
+		"a limit until Sunday": {refusal(fault.Limited, "x-rate-limit", 48*time.Hour), 15 * time.Minute},
 		"a breaker is open":    {refusal(fault.Unavailable, "x-breaker-open", time.Minute), time.Minute},
 		"the key is in use":    {refusal(fault.Conflict, "idempotency-in-progress", time.Minute), time.Minute},
 	} {

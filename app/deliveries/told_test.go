@@ -12,7 +12,7 @@ import (
 // What people can lift at any moment is looked at again soon, whenever it would end
 // by itself.
 func TestWhatPeopleCanLiftIsNoticedSoon(t *testing.T) {
-	for _, slug := range []string{"budget-spent", "x-usage-cap", "x-out-of-credits"} {
+	for _, slug := range []string{"limit-reached", "budget-spent", "x-usage-cap", "x-out-of-credits"} {
 		for _, wait := range []time.Duration{0, 5 * time.Second, 48 * time.Hour} {
 			h := newHouse(t)
 			h.box.does(refusal(fault.Limited, slug, wait))

@@ -70,11 +70,11 @@ func ours(o delivery.Outcome) delivery.Outcome {
 // mostHeld is how long is waited at most for what people can lift at any moment.
 const mostHeld = time.Minute
 
-// lookOf is the wait before the next attempt. Perch's own refusals for a budget, a
-// cap or credits cost nothing to ask for again, and nobody tells when they are
-// lifted.
+// lookOf is the wait before the next attempt. Perch's own refusals for a limit of
+// ours, a budget, a cap or credits cost nothing to ask for again, and nobody tells
+// when they are lifted.
 func lookOf(o delivery.Outcome, wait time.Duration) time.Duration {
-	if !slices.Contains([]string{"budget-spent", "x-usage-cap", "x-out-of-credits"}, o.Problem) {
+	if !slices.Contains([]string{"limit-reached", "budget-spent", "x-usage-cap", "x-out-of-credits"}, o.Problem) {
 		return wait
 	}
 	if wait <= 0 {
