@@ -113,9 +113,15 @@ func (s *Service) told(key idempotency.Key, d delivery.Delivery) Status {
 		Delivery: s.deliveryURL(d), Advice: "The request was to be delivered later, and that has ended. " +
 			"Look at delivery_url; use a new key for what comes next.",
 	}
-	if d.State == delivery.Unknown {
+	switch d.State {
+	case delivery.Cancelled, delivery.Failed, delivery.Expired:
+		to.Advice = "The request was to be delivered later; that has ended, and X has not performed it. Look at " +
+			"delivery_url for why. To have it performed now send it with this key, without Prefer: respond-async; to have " +
+			"it delivered later use a new key."
+	case delivery.Unknown:
 		to.Advice = "X was asked and its answer is not known. Look at X whether it was done. If so, use a new key for what " +
 			"comes next; if not, DELETE this address and send the request again."
+	case delivery.Queued, delivery.Sending, delivery.Done:
 	}
 	if d.Waits() {
 		to.State = Queued

@@ -3,6 +3,8 @@ package replays_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -126,6 +128,24 @@ func TestTheKeyOfADeliveryThatHasEndedIsFree(t *testing.T) {
 	}
 	if _, err := h.ask(h.Service, key, hello); err != nil || h.times() != 1 {
 		t.Errorf("X was asked %d times, %v", h.times(), err)
+	}
+}
+
+// Whoever asks what became of a key is told how it can be used again.
+func TestTheKeyOfADeliveryThatWasNotDoneSaysWhatItIsFreeFor(t *testing.T) {
+	for _, state := range delivery.States() {
+		h := newHouse(t)
+		d := h.waiting()
+		if state != delivery.Queued && state != delivery.Sending {
+			if _, err := h.queue.Swap(t.Context(), d, d.End(state, delivery.Outcome{}, h.now())); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := h.Look(t.Context(), h.holder(), key)
+		free := slices.Contains([]delivery.State{delivery.Cancelled, delivery.Failed, delivery.Expired}, state)
+		if err != nil || strings.Contains(s.Advice, "with this key, without Prefer: respond-async") != free {
+			t.Errorf("%s: %q, %v", state, s.Advice, err)
+		}
 	}
 }
 
