@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -28,7 +29,15 @@ type apikeys interface {
 // time: what may be done is looked up as it is stored, not as the client said.
 // X is not asked.
 func (s *Service) Allows(ctx context.Context, d delivery.Delivery, c delivery.Call) error {
-	_, err := s.allowed(ctx, d, c)
+	r, err := s.allowed(ctx, d, c)
+	if err != nil {
+		return err
+	}
+	for _, t := range s.Tolls {
+		if b, ok := t.(bound); ok {
+			err = cmp.Or(err, b.Fits(ports.Caller{App: r.App, Grant: r.Grant}, r.Call))
+		}
+	}
 	return err
 }
 

@@ -53,6 +53,29 @@ func post(text string) delivery.Call {
 	return delivery.Call{Request: "req_1", Type: "application/json", Body: fmt.Sprintf(`{"text":%q}`, text)}
 }
 
+// A purse is a toll that lets nothing in, now or ever.
+type purse struct{ booth }
+
+func (purse) Fits(who ports.Caller, call ports.Call) error {
+	return fault.New(fault.Forbidden, "%s of %s is too dear for %s", call.Action.ID, who.Grant, who.App.ID).Named("too-dear")
+}
+
+// What no toll would ever let in is refused when it is to be taken over. Later that
+// is the toll's to say, which looks at the key first.
+func TestWhatNeverFitsIsNotTakenOver(t *testing.T) {
+	h, _ := later(t)
+	var log []string
+	h.Tolls = actions.Tolls(booth{"limits", &log, false}, purse{booth{"money", &log, true}})
+	err := h.Allows(t.Context(), h.parcel("createPosts"), post("a"))
+	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Slug != "too-dear" || len(log) > 0 ||
+		f.Say != fmt.Sprintf("createPosts of %s is too dear for %s", h.grant.ID, h.app.ID) {
+		t.Errorf("%q, %v", log, err)
+	}
+	if _, err = h.Deliver(t.Context(), h.parcel("createPosts"), post("a")); fault.SlugOf(err) != "closed-money" {
+		t.Errorf("delivered: %v", err)
+	}
+}
+
 func TestADeliveryIsPerformedAsItsKeyAllowsItByThen(t *testing.T) {
 	for name, v := range map[string]struct {
 		edit func(*apikey.Key)

@@ -36,6 +36,11 @@ type toll interface {
 	Enter(ctx context.Context, who ports.Caller, call ports.Call) (settle ports.Settle, err error)
 }
 
+// A bound is a toll that knows which calls it would never let in.
+type bound interface {
+	Fits(who ports.Caller, call ports.Call) error
+}
+
 // replays have a call with an idempotency key performed once. They ask and
 // return X's answer, or return the answer to the first call with the key. ask
 // tells, by sent, that X is about to be asked; where that fails X is not.

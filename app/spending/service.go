@@ -114,22 +114,41 @@ func priced(call ports.Call) spend.Charge {
 	return spend.ChargeFor(call.Action, call.Query, text[:n], err == nil || errors.Is(err, io.EOF))
 }
 
-func (s *Service) reserve(ctx context.Context, t *tab, who ports.Caller) error {
+// Fits refuses a call that no budget would ever let in, whatever is spent.
+func (s *Service) Fits(who ports.Caller, call ports.Call) error {
+	_, err := s.reservation(s.tab(who, call), who)
+	return err
+}
+
+// reservation is what the call must set aside; one without an ID is nothing.
+func (s *Service) reservation(t tab, who ports.Caller) (r spend.Reservation, err error) {
 	budget, grants := who.App.Budget, who.App.GrantBudget
 	if who.Grant == "" {
 		grants = money.Budget{}
 	}
 	if t.charge.Kind == "" || budget.None() && grants.None() {
-		return nil
+		return r, nil
 	}
 	if t.charge.Stream {
-		return fault.New(fault.Forbidden, "%s costs more for as long as it is open, so no budget can bound it, and this "+
+		return r, fault.New(fault.Forbidden, "%s costs more for as long as it is open, so no budget can bound it, and this "+
 			"client application has a budget; an operator can open the stream for an application without one",
 			t.line.Action).Named("stream-has-no-bound")
 	}
-	r := spend.Reservation{
+	r = spend.Reservation{
 		ID: t.id, App: t.line.App, Grant: t.line.Grant, Day: t.line.Day, Cost: t.charge.Most, Least: t.charge.Unit,
 		Budget: budget, GrantBudget: grants, Expires: s.Now().Add(reservedFor),
+	}
+	if l, never := r.Never(); never {
+		s.watch.refused(l, r.Cost)
+		return r, tooDear(t.charge, l, who)
+	}
+	return r, nil
+}
+
+func (s *Service) reserve(ctx context.Context, t *tab, who ports.Caller) error {
+	r, err := s.reservation(*t, who)
+	if err != nil || r.ID == "" {
+		return err
 	}
 	ok, err := s.Budgets.Reserve(ctx, r)
 	switch {
@@ -137,7 +156,7 @@ func (s *Service) reserve(ctx context.Context, t *tab, who ports.Caller) error {
 		s.late.add(entry{tab: withReservation(*t)}) // too many: what was set aside all the same holds until it expires
 		return err
 	case !ok:
-		return s.refusal(ctx, r, who)
+		return s.refusal(ctx, r, t.charge, who)
 	}
 	t.reserved, t.limits = true, r.Limits()
 	return nil

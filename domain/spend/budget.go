@@ -88,6 +88,17 @@ func (s Standing) Admits(r Reservation, limit money.Micros) bool {
 	return s.Spent+s.Reserved+r.Cost <= limit || s.Reserved <= 0 && s.Spent+r.Least <= limit
 }
 
+// Never returns the first of the budgets that let the reservation in at no time,
+// whatever is spent: they are smaller than the least that the call costs.
+func (r Reservation) Never() (Limit, bool) {
+	for _, l := range r.Limits() {
+		if !(Standing{}).Admits(r, l.Max) {
+			return l, true
+		}
+	}
+	return Limit{}, false
+}
+
 // Accounts lists what the reservation counts in, whether it has a budget or not.
 func (r Reservation) Accounts() []Account {
 	list := []Account{{r.App, "", int64(r.Day)}, {r.App, "", int64(r.Day.Month())}}

@@ -15,6 +15,7 @@ type Charge struct {
 	PerResource bool   // Unit is for each resource of the reply; otherwise for the request
 	Write       bool   // the call changes something, so X may have done it whatever it answers
 	Stream      bool   // the reply does not end by itself, and costs ever more
+	Link        bool   // it is a post in which something looks like a link, and costs more for that
 	Unit        money.Micros
 	Most        money.Micros // what the call costs at most
 }
@@ -35,7 +36,7 @@ func ChargeFor(act xapi.Action, query string, body []byte, text bool) Charge {
 		Unit: money.Micros(p.Micros),
 	}
 	if p.WithURL > 0 && (!text || Links(body)) {
-		c.Unit = money.Micros(p.WithURL)
+		c.Unit, c.Link = money.Micros(p.WithURL), text
 	}
 	c.Most = c.Unit
 	if c.PerResource {

@@ -60,7 +60,8 @@ func TestARefusalForMoneyTellsWhatItsCallerSeesInUsage(t *testing.T) {
 	h := open(t, settings(t, environments()[0], at))
 	app := h.register(t, pageA, "")
 	s := h.visit(t, app).signIn(t, ada)
-	h.operator(t, http.StatusOK, "PATCH", "/admin/v1/apps/"+app.id, object{"budget_month": "0.011"})
+	h.operator(t, http.StatusOK, "PATCH", "/admin/v1/apps/"+app.id, object{"budget_month": "0.021"})
+	want(t, http.StatusCreated, h.act(t, app.sk, s.grant, "POST", "/2/tweets", `{"text":"zero"}`))
 	bound := h.operator(t, http.StatusCreated, "POST", "/admin/v1/apps/"+app.id+"/keys", object{"kind": "secret", "grant_id": s.grant})
 	for who, v := range map[string]struct {
 		key  string
@@ -72,12 +73,33 @@ func TestARefusalForMoneyTellsWhatItsCallerSeesInUsage(t *testing.T) {
 		}
 		a := h.act(t, v.key, grant, "POST", "/2/tweets", `{"text":"one"}`)
 		if a.problem() != "budget-spent" || a.text("budget") != "application" || a.text("renews") == "" ||
-			strings.Contains(a.body, "0.011") != v.sees || strings.Contains(a.body, `"spent"`) != v.sees {
+			strings.Contains(a.body, "0.021") != v.sees || strings.Contains(a.body, `"spent"`) != v.sees {
 			t.Errorf("%s: %d %s", who, a.status, a.body)
 		}
 		u := send(t, h.client, "GET", h.public+"/v1/usage", "", "Authorization: Bearer "+v.key)
-		if strings.Contains(u.body, "0.011") != v.sees {
+		if strings.Contains(u.body, "0.021") != v.sees {
 			t.Errorf("%s in usage: %d %s", who, u.status, u.body)
 		}
+	}
+}
+
+// TestWhatNeverFitsABudgetIsRefusedForGood: neither now nor later is anybody told to wait.
+func TestWhatNeverFitsABudgetIsRefusedForGood(t *testing.T) {
+	x := xsim.New(xsim.Options{})
+	at, _ := serveX(t, x)
+	h := open(t, settings(t, environments()[0], at))
+	app := h.register(t, pageA, "")
+	oneDay()
+	grant := h.adopt(t, app, ada, issue(t, x, "sim-client", ada), time.Now().Add(time.Hour))
+	h.operator(t, http.StatusOK, "PATCH", "/admin/v1/apps/"+app.id, object{"budget_day": "0.09"})
+	for _, more := range [][]string{nil, {"Prefer: respond-async"}} {
+		a := h.act(t, app.sk, grant, "POST", "/2/tweets", `{"text":"see a.example.com"}`, more...)
+		if a.status != http.StatusForbidden || a.problem() != "budget-too-small" || a.header.Get("Retry-After") != "" ||
+			!strings.Contains(a.body, "looks like a link") || strings.Contains(a.body, "0.09") != (more == nil) {
+			t.Errorf("%s: %d %v %s", more, a.status, a.header, a.body)
+		}
+	}
+	if total, _ := x.Billed(); total.Micros != 0 {
+		t.Errorf("X billed %d", total.Micros)
 	}
 }
