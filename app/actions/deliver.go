@@ -77,7 +77,7 @@ func (s *Service) resolve(ctx context.Context, r Request) error {
 		look := func(ctx context.Context, call ports.Call) (ports.Reply, error) {
 			ours := Request{
 				ID: r.ID, Actor: r.Actor, App: r.App, Grant: r.Grant, AppOnly: r.AppOnly, Batch: true,
-				Fresh: "no-store", Call: call,
+				Fresh: "no-store", Later: r.Later, Call: call,
 			}
 			ours.App.Actions = []string{call.Action.ID}
 			return s.Do(ctx, ours)

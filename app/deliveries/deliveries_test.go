@@ -204,7 +204,6 @@ func TestRefusalsThatLastEndADelivery(t *testing.T) {
 		"X says 400":         func(string) (int, error) { return 400, nil },
 		"X says 401":         func(string) (int, error) { return 401, nil },
 		"X says 403":         func(string) (int, error) { return 403, nil },
-		"it never fits":      refusal(fault.Forbidden, "budget-too-small", 0),
 		"the grant is gone":  refusal(fault.Forbidden, "grant-revoked", 0),
 		"the key was reused": refusal(fault.Invalid, "idempotency-key-reused", 0),
 	} {

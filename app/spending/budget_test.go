@@ -64,6 +64,17 @@ func TestACallThatNeverFitsIsNotToldToWait(t *testing.T) {
 	}
 }
 
+// What was accepted before the budget was made too small waits for a larger one.
+func TestADeliveryThatDoesNotFitWaits(t *testing.T) {
+	h := open(t, money.Budget{Day: 9 * cent})
+	who := h.who("g")
+	who.Delivery = "dlv_1"
+	_, err := h.Enter(t.Context(), who, call(t, "createPosts", "", `{"text":"see a.example.com"}`))
+	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Slug != "budget-spent" || f.Kind != fault.Limited || f.Wait <= 0 {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestARefusalForMoneySaysThatALinkIsDear(t *testing.T) {
 	h := open(t, money.Budget{Day: 21 * cent})
 	h.post("g")

@@ -138,7 +138,7 @@ func (s *Service) reservation(t tab, who ports.Caller) (r spend.Reservation, err
 		ID: t.id, App: t.line.App, Grant: t.line.Grant, Day: t.line.Day, Cost: t.charge.Most, Least: t.charge.Unit,
 		Budget: budget, GrantBudget: grants, Expires: s.Now().Add(reservedFor),
 	}
-	if l, never := r.Never(); never {
+	if l, never := r.Never(); never && who.Delivery == "" { // which waits: its time may see a larger budget
 		s.watch.refused(l, r.Cost)
 		return r, tooDear(t.charge, l, who)
 	}
