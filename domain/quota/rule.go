@@ -52,6 +52,14 @@ const (
 // ParseRule reads a rule: SUBJECT:CALLS/WINDOW or SUBJECT/CLASS:CALLS/WINDOW, as
 // app:6000/m, grant/write:100/15m or key:20/s.
 func ParseRule(text string) (Rule, error) {
+	if len(Split(text)) > 1 {
+		return Rule{}, fault.New(fault.Invalid, "%q is more than one limit; give each alone: as an item of its own in the "+
+			"list limits, or behind a --limit of its own", short(text))
+	}
+	if text == "off" {
+		return Rule{}, fault.New(fault.Invalid, "%q is no limit; an empty list, or --limit= alone, takes away what an "+
+			"application has of its own, and PERCH_LIMITS=off, with no limit beside it, those of the house", text)
+	}
 	whose, rate, ok1 := strings.Cut(text, ":")
 	calls, window, ok2 := strings.Cut(rate, "/")
 	n, ok3 := number(calls, mostCalls)
