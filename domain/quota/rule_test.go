@@ -38,7 +38,7 @@ func TestWhatIsNoRuleIsRefusedAndSaysWhy(t *testing.T) {
 		":1/m": "each address, key, app or grant", "address/read:1/m": "write address:1/m", "app/:1/m": "names the actions",
 		"app/writes:1/m": "names the actions", "app/tag:Posts:1/m": "is no limit",
 		strings.Repeat("x", 1000): "is no limit",
-		"off": "--limit= alone", "app:6/m, key:3/s": "give each alone", "app:6/m key:3/s": "give each alone",
+		"off":                     "--limit= alone", "app:6/m, key:3/s": "give each alone", "app:6/m key:3/s": "give each alone",
 	} {
 		_, err := quota.ParseRule(text)
 		if err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 300 {
