@@ -24,7 +24,8 @@ func early(flag string) (is bool, value string) {
 }
 
 // behind moves such flags behind the verb, where the parser looks for them. Where
-// there is no such verb it leaves them out: the parser says what is missing.
+// there is no such verb it leaves them out: the parser says what is missing, or what
+// there is.
 func behind(root *kong.Node, args []string) ([]string, error) {
 	var verbs, moved []string
 	node := root
@@ -43,7 +44,7 @@ func behind(root *kong.Node, args []string) ([]string, error) {
 			moved = append(moved, args[:n]...)
 		case next != nil:
 			verbs, node = append(verbs, args[0]), next
-		case !node.Leaf() && !strings.HasPrefix(args[0], "-"):
+		case !node.Leaf() && (args[0] == "--help" || args[0] == "-h" || !strings.HasPrefix(args[0], "-")):
 			return append(verbs, args...), nil
 		default:
 			return slices.Concat(verbs, moved, args), nil

@@ -26,7 +26,8 @@ func TestFlagsOfOperatorsMayStandBeforeTheVerb(t *testing.T) {
 		"apps --insecure-http":                "apps",
 		"--log-level debug serve":             "--log-level debug serve",
 		"--json":                              "",
-		"--json --help":                       "--json --help",
+		"--json --help":                       "--help",
+		"--server=URL apps -h":                "apps -h",
 		"serve":                               "serve",
 	} {
 		got, err := behind(parser.Model.Node, strings.Fields(args))
@@ -61,6 +62,19 @@ func TestAFlagBeforeTheVerbCounts(t *testing.T) {
 	perch(t, environ, "", "--server", d.URL, "serve").says(t, exitMisuse, "unknown flag --server; perch serve --help shows")
 	if diff := cmp.Diff([]string{"GET /admin/v1/apps?limit=200", "GET /admin/v1/apps?limit=200"}, d.asked); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestHelpIsShownBehindEarlyFlagsToo(t *testing.T) {
+	for args, say := range map[string]string{
+		"--server=http://a --admin-token-file=f --help": "perch <command>",
+		"--server=http://a deliveries --help":           "perch deliveries <command>",
+		"--server=http://a deliveries list --help":      "perch deliveries list",
+		"deliveries --json -h":                          "perch deliveries <command>",
+	} {
+		if r := perch(t, nil, "", strings.Fields(args)...); r.code != exitDone || !strings.Contains(r.out.String(), "Usage: "+say) {
+			t.Errorf("%s: %d %s%s", args, r.code, r.out.String(), r.err.String())
+		}
 	}
 }
 
