@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"perch/domain/xapi"
 )
 
 // Mischief is a rule by which the box misbehaves.
@@ -56,7 +58,7 @@ type troubles struct {
 }
 
 // Mischief adds a rule. It panics if the rule makes no sense, such as an unknown
-// kind. Rules that cut the connection need a real server: they end the handler
+// kind or a match that no call has. Rules that cut the connection need a real server: they end the handler
 // with http.ErrAbortHandler, which a recorder does not catch.
 func (s *Sim) Mischief(m Mischief) {
 	if _, err := s.addMischief(m); err != nil {
@@ -84,6 +86,11 @@ func (s *Sim) addMischief(m Mischief) (Mischief, error) {
 	if m.Match == "" {
 		m.Match = "*"
 	}
+	if !known(m.Match) {
+		return m, fmt.Errorf("xsim: mischief matches %q, which no call is named; write an operation ID such as createPosts, "+
+			"a path prefix such as /2/users, token, token.refresh_token, token.authorization_code, revoke, app_token, "+
+			"app_invalidate or *", m.Match)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.trouble.n++
@@ -93,6 +100,17 @@ func (s *Sim) addMischief(m Mischief) (Mischief, error) {
 	dice := rand.New(rand.NewPCG(m.Seed, m.Seed)) //nolint:gosec // dice that repeat are the point
 	s.trouble.rules = append(s.trouble.rules, &rule{Mischief: m, dice: dice})
 	return m, nil
+}
+
+// known reports whether there can be a call of that name.
+func known(match string) bool {
+	for _, h := range oauthEndpoints() {
+		if h.name == match {
+			return true
+		}
+	}
+	_, action := xapi.ByID(match)
+	return action || match == "*" || strings.HasPrefix(match, "/") || strings.HasPrefix(match, "token.")
 }
 
 // pick returns the first rule that wants this call. Every matching rule counts it.

@@ -176,7 +176,11 @@ func TestMischiefOverHTTP(t *testing.T) {
 		t.Errorf("list: %s", list.raw)
 	}
 	for _, body := range []string{`{"kind":"sabotage"}`, `{"kind":"status"}`, `{"kind":"slow","delay":"soon"}`,
-		`{"kind":"slow"}`, `{"kindd":1}`} {
+		`{"kind":"slow"}`, `{"kindd":1}`,
+		`{"match":"createPost","kind":"lost"}`} {
 		b.want(http.StatusBadRequest, "POST", "/_sim/mischief", "", body)
+	}
+	for _, match := range strings.Fields("token token.refresh_token revoke app_token app_invalidate /2/users createPosts") {
+		b.want(http.StatusCreated, "POST", "/_sim/mischief", "", `{"match":"`+match+`","kind":"lost"}`)
 	}
 }
