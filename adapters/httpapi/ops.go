@@ -74,8 +74,8 @@ type holdView struct {
 	Say     string     `json:"say"`
 	Cause   string     `json:"cause"`
 	Since   *time.Time `json:"since"`
-	NextTry *time.Time `json:"next_try"`
-	Until   *time.Time `json:"until"` // null: until X answers
+	NextTry *time.Time `json:"next_try"` // null: when its window ends
+	Until   *time.Time `json:"until"`    // null: until X answers
 }
 
 // showX says for what this process leaves X alone.

@@ -50,6 +50,7 @@ func newGuard(cfg Config) *guard {
 
 // An outcome is what became of a call.
 type outcome struct {
+	action  string
 	reply   ports.Reply
 	failure error // X's; nil if it answered as it should, errUntried if nobody can say
 	trouble xapi.Trouble
@@ -161,7 +162,7 @@ func (p *pass) close() {
 
 // settle learns from what became of a call, and says what the client is to know.
 func (g *guard) settle(ctx context.Context, c ports.Call, p *pass, reply ports.Reply, err error) (ports.Reply, error) {
-	o := outcome{reply: reply, failure: failureOf(ctx, c, reply, err)}
+	o := outcome{action: c.Action.ID, reply: reply, failure: failureOf(ctx, c, reply, err)}
 	if err != nil && ctx.Err() != nil && time.Since(p.since) < g.enough {
 		o.failure = errUntried // the call's own time was too short to tell
 	}

@@ -94,6 +94,9 @@ func (s *stops) holds() []xapp.Hold {
 		}
 		h := one.began.hold(one.next)
 		h.Refuses, h.Until = s.refuse, one.until.UTC()
+		if !s.refuse {
+			h.NextTry = time.Time{} // a call goes through when its window ends, which others keep
+		}
 		all = append(all, h)
 	}
 	return all

@@ -22,8 +22,10 @@ func held(all []xapp.Hold) []string {
 	var lines []string
 	slices.SortFunc(all, xapp.Hold.Compare)
 	for _, h := range all {
-		line := fmt.Sprintf("%s %q %s refuses=%v since %v next %v", h.XApp, h.Group, h.Event, h.Refuses,
-			time.Until(h.Since), time.Until(h.NextTry))
+		line := fmt.Sprintf("%s %q %s refuses=%v since %v", h.XApp, h.Group, h.Event, h.Refuses, time.Until(h.Since))
+		if !h.NextTry.IsZero() {
+			line += fmt.Sprintf(" next %v", time.Until(h.NextTry))
+		}
 		if !h.Until.IsZero() {
 			line += fmt.Sprintf(" until %v", time.Until(h.Until))
 		}
@@ -62,7 +64,7 @@ func TestWhatXIsLeftAloneForCanBeSeen(t *testing.T) {
 		see("after ten seconds",
 			`a "" x.auth_outage refuses=true since -10s next 5s: status 401 from X`,
 			`a "reads" x.breaker refuses=true since -10s next 5s: status 500 from X`,
-			`b "messages" x.rate_limit refuses=false since -10s next 50s until 50s: status 429 from X`,
+			`b "messages" x.rate_limit refuses=false since -10s until 50s: status 429 from X`,
 			`b "reads" x.usage_cap refuses=true since -10s next 50s until 59m50s: status 429 from X`,
 			`poor "" x.out_of_credits refuses=true since -10s next 50s until 4m50s: status 402 from X`,
 		)
@@ -83,6 +85,17 @@ func TestWhatXIsLeftAloneForCanBeSeen(t *testing.T) {
 			_, _ = g.pass(t, c, 200, "{}")
 		}
 		see("in the end")
+	})
+}
+
+func TestOperatorsAreToldToWhichActionXAnswered429(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, _ := guarded(15*time.Second, 10)
+		_, _ = g.pass(t, ports.Call{Action: action(t, "createPosts"), XApp: "a", Token: secret.New("x")}, 429, "")
+		all := (&Gateway{guard: g}).Holds()
+		if len(all) != 1 || !strings.Contains(all[0].Say, "429 to createPosts") || strings.Contains(all[0].Say, "Retry-After") {
+			t.Errorf("got %+v", all)
+		}
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"perch/domain/fault"
 	"perch/domain/xapi"
 	"perch/ports"
 )
@@ -70,7 +71,7 @@ func (s *stops) told(at spot, o outcome) {
 	one := s.of[at]
 	switch {
 	case o.trouble == s.trouble && one == nil:
-		one = &stop{began: alert(s.observer, s.verb, at, s.trouble.Fault(o.reply.Whole).After(o.wait), answered(o.reply))}
+		one = &stop{began: alert(s.observer, s.verb, at, s.why(o), answered(o.reply))}
 		one.renew(o.wait)
 		s.of[at] = one
 	case o.trouble == s.trouble:
@@ -78,6 +79,16 @@ func (s *stops) told(at spot, o outcome) {
 	case one != nil && !s.refuse && o.failure == nil && !time.Now().Before(one.until):
 		s.end(at)
 	}
+}
+
+// why is the trouble in words for operators, who have no Retry-After.
+func (s *stops) why(o outcome) *fault.Error {
+	why := s.trouble.Fault(o.reply.Whole).After(o.wait)
+	if !s.refuse {
+		why.Say = "X answered 429 to " + o.action + ": it limits how often that may be called. At most calls of windows that " +
+			"X has closed are held back, and their clients are told for how long; there is nothing to do but to call less often"
+	}
+	return why
 }
 
 // probed learns of the outcome of a probe that went out while the trouble was to

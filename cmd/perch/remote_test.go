@@ -69,6 +69,8 @@ const (
 		`"since":"2026-11-26T12:00:00Z","next_try":"2026-11-26T12:01:00Z","until":"2026-11-26T13:00:00Z"}`
 	hold2 = `{"x_app":"b","group":"","event":"x.auth_outage","refuses":false,"say":"no","cause":"","since":"2026-11-26T12:00:00Z",` +
 		`"next_try":"2026-11-26T12:00:15Z","until":null}`
+	hold3 = `{"x_app":"b","group":"writes","event":"x.rate_limit","refuses":false,"say":"no","cause":"","since":"2026-11-26T12:00:00Z",` +
+		`"next_try":null,"until":"2026-11-26T12:01:00Z"}`
 	usage1 = `{"from":"2026-11-01","to":"2026-11-26","data":[` + spent1 + `,` + spent1 + `],"more":true,"total":{"calls":2,"resources":4,` +
 		`"cost":"0.02","unsure":"0.005","includes":"0.00","hits":6,"saved":"0.06"},"budgets":[{"app_id":"app_1","per":"month","budget":"5.00",` +
 		`"spent":"0.02","reserved":"0.00","left":"4.98","ends_at":"2026-12-01T00:00:00Z","lost":"0.01"},` +
@@ -172,7 +174,11 @@ func TestVerbsSpeakTheOperatorsAPI(t *testing.T) {
 			"X APP    GROUP  EVENT          REFUSES         SINCE                    NEXT TRY                 UNTIL\n",
 			"default  reads  x.usage_cap    all             2026-11-26 12:00:00 UTC  2026-11-26 12:01:00 UTC  2026-11-26 13:00:00 UTC\n",
 			"b        all    x.auth_outage  closed windows  2026-11-26 12:00:00 UTC  2026-11-26 12:00:15 UTC  X answers\n",
-			"\nx.usage_cap: X's usage cap is used up.\n  status 429 from X?\n", "ask each replica",
+			"\nx.usage_cap: X's usage cap is used up.\n  status 429 from X?\n", "ask each replica with --server.\nThe first call after NEXT TRY",
+		}},
+		{"x", "", "GET /admin/v1/x", `{"data":[` + hold3 + `]}`, []string{
+			"closed windows  2026-11-26 12:00:00 UTC  -         2026-11-26 12:01:00 UTC\n",
+			"ask each replica with --server.\nWhere there is no NEXT TRY, each call goes to X once its window has ended",
 		}},
 		{"x", "", "GET /admin/v1/x", `{"data":[]}`, []string{"leaves X alone for nothing"}},
 		{"x --json", "", "GET /admin/v1/x", `{"data":[` + hold1 + `]}`, []string{`"next_try": "2026-11-26T12:01:00Z"`}},

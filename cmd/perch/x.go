@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -51,8 +53,14 @@ func (v xVerb) Run(ctx context.Context, p *program) error {
 		p.say("\n%s: %s.\n  %s\n", h.Event, printable(h.Say), printable(h.Cause))
 	}
 	if len(holds) > 0 {
-		p.say("\nThis is what the Perch that answered knows; ask each replica with --server. The first call after NEXT TRY " +
-			"goes to X,\nand if X performs it, so do all.\n")
+		p.say("\nThis is what the Perch that answered knows; ask each replica with --server.\n")
+	}
+	if slices.ContainsFunc(holds, func(h hold) bool { return h.NextTry != nil }) {
+		p.say("The first call after NEXT TRY goes to X, and if X performs it, so do all.\n")
+	}
+	if slices.ContainsFunc(holds, func(h hold) bool { return h.NextTry == nil }) {
+		p.say("Where there is no NEXT TRY, each call goes to X once its window has ended; where X did not say when, that may be " +
+			"after UNTIL,\nand after its line is gone from here.\n")
 	}
 	return nil
 }
@@ -68,7 +76,7 @@ func (h hold) columns() []string {
 	if until == "" {
 		until = "X answers"
 	}
-	return []string{h.XApp, group, h.Event, refuses, second(h.Since), second(h.NextTry), until}
+	return []string{h.XApp, group, h.Event, refuses, second(h.Since), cmp.Or(second(h.NextTry), "-"), until}
 }
 
 // second shows a time to the second, "" if there is none.

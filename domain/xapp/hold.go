@@ -14,7 +14,7 @@ type Hold struct {
 	Say     string // what happened and what to do
 	Cause   error  // what happened below; for operators
 	Since   time.Time
-	NextTry time.Time // from then on one call goes through to see
+	NextTry time.Time // from then on one call goes through to see; zero: when its window ends
 	Until   time.Time // as far as X said; zero: until X answers
 }
 
