@@ -59,8 +59,8 @@ func (v xVerb) Run(ctx context.Context, p *program) error {
 		p.say("The first call after NEXT TRY goes to X, and if X performs it, so do all.\n")
 	}
 	if slices.ContainsFunc(holds, func(h hold) bool { return h.NextTry == nil }) {
-		p.say("Where there is no NEXT TRY, each call goes to X once its window has ended; where X did not say when, that may " +
-			"be after UNTIL,\nand after its line is gone from here.\n")
+		p.say("Where there is no NEXT TRY, each call goes to X once its window has ended; where X did not say when, that " +
+			"may be after UNTIL,\nand after its line is gone from here.\n")
 	}
 	return nil
 }
