@@ -86,7 +86,8 @@ func (s *stops) why(o outcome) *fault.Error {
 	why := s.trouble.Fault(o.reply.Whole).After(o.wait)
 	if !s.refuse {
 		why.Say = "X answered 429 to " + o.action + ": it limits how often that may be called. At most calls of " +
-			"windows that X has closed are held back, and their clients are told for how long; there is nothing to do but to call less often"
+			"windows that X has closed are held back, and their clients are told for how long; " +
+			"there is nothing to do but to call less often"
 	}
 	return why
 }
