@@ -5,18 +5,17 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
 	"perch/domain/secret"
 	"perch/domain/xapi"
 	"perch/ports"
+	"perch/ports/conformance"
 )
 
 const canary = "canary-4b1d"
@@ -98,23 +97,10 @@ func wireServer(t *testing.T, serve func(n int64, c net.Conn)) (url string, coun
 	return "http://" + l.Addr().String(), count
 }
 
-// nowhere is an address that refuses connections. It is held until the test ends, so
-// that nobody else gets to listen there.
+// nowhere is an address that refuses connections until the test ends.
 func nowhere(t *testing.T) string {
 	t.Helper()
-	held, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Close(held) })
-	if err := syscall.Bind(held, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	at, err := syscall.Getsockname(held)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("http://127.0.0.1:%d", at.(*syscall.SockaddrInet4).Port)
+	return "http://" + conformance.OwnPort(t)
 }
 
 // overdue makes the call with a deadline that is soon over, or later on a machine

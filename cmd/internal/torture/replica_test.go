@@ -12,13 +12,13 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"perch/adapters/journal"
 	"perch/adapters/xhttp/xsim"
 	"perch/ports"
+	"perch/ports/conformance"
 )
 
 // A replica is a process of perch serve that is started again when it dies. It
@@ -102,7 +102,8 @@ func (w *witness) bar() (open func()) {
 func newReplica(t *testing.T, i int, binary, dir string, x *xsim.Sim, env []string) (*replica, *witness) {
 	t.Helper()
 	r := &replica{
-		name: fmt.Sprintf("replica %d", i), binary: binary, public: "http://" + free(t), admin: "http://" + free(t),
+		name: fmt.Sprintf("replica %d", i), binary: binary,
+		public: "http://" + conformance.OwnPort(t), admin: "http://" + conformance.OwnPort(t),
 		journal: filepath.Join(dir, fmt.Sprintf("journal-%d", i)), died: map[int]time.Time{},
 		log: filepath.Join(dir, fmt.Sprintf("log-%d", i)),
 	}
@@ -116,21 +117,6 @@ func newReplica(t *testing.T, i int, binary, dir string, x *xsim.Sim, env []stri
 	}, env...)
 	t.Cleanup(r.kill)
 	return r, w
-}
-
-// free returns an address that nobody listens on. It stays bound here, where it
-// never listens, so that the system gives it to nobody while a replica is dead.
-func free(t *testing.T) string {
-	t.Helper()
-	bound, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	must(t, err)
-	t.Cleanup(func() { _ = syscall.Close(bound) })
-	syscall.CloseOnExec(bound)
-	must(t, syscall.SetsockoptInt(bound, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1)) // or the replica could not have it
-	must(t, syscall.Bind(bound, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	at, err := syscall.Getsockname(bound)
-	must(t, err)
-	return fmt.Sprintf("127.0.0.1:%d", at.(*syscall.SockaddrInet4).Port)
 }
 
 // start starts the next process and waits until it answers.

@@ -36,7 +36,7 @@ type link struct{ *toxiproxy.Proxy }
 func newLink(t *testing.T, to string) link {
 	t.Helper()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	l := link{toxiproxy.NewProxy(server, "postgres", ownPort(t), to)}
+	l := link{toxiproxy.NewProxy(server, "postgres", conformance.OwnPort(t), to)}
 	if err := l.Start(); err != nil {
 		t.Fatal(err)
 	}
